@@ -1,0 +1,345 @@
+"""Many steps of time, and many layers.
+
+Every layer is called alike, ``layer(x, state=None, lengths=None) -> (outputs, state)``, with
+``x (batch, time, input)``, ``outputs (batch, time, output)`` and ``lengths (batch,)``, the true
+number of steps of each sequence. What stands past a sequence's end never matters: outputs there are
+zero, the final state is the state at the true end, no gradient comes from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unrolled.cells import RNNCell
+
+State = Any  # a tensor, or a (named) tuple of states
+
+
+def map_state(function: Callable[..., Tensor], *states: State) -> State:
+    """Apply ``function`` to every tensor of a state, or to the matching tensors of several.
+
+    Parameters
+    ----------
+    function
+        Takes one tensor of each state, gives one tensor.
+    *states
+        States of one kind: tensors, or (named) tuples of states.
+
+    Returns
+    -------
+    State
+        Of the same kind as the states given.
+
+    Raises
+    ------
+    ValueError
+        If the states are not of one kind.
+
+    Examples
+    --------
+    >>> state = (torch.ones(2, 3), torch.zeros(2, 3))      # of a stack of two layers
+    >>> detached = map_state(torch.Tensor.detach, state)   # between two windows of a text
+    >>> first_row = map_state(lambda h: h[:1], state)      # one sequence of the batch
+    >>> [tuple(h.shape) for h in first_row]
+    [(1, 3), (1, 3)]
+    """
+    first = states[0]
+    if any(type(state) is not type(first) for state in states) or not isinstance(
+        first, Tensor | tuple
+    ):
+        kinds = ", ".join(type(state).__name__ for state in states)
+        raise ValueError(f"states of kind {kinds}; expected tensors, or tuples of one kind")
+    if isinstance(first, Tensor):
+        return function(*states)
+    if any(len(state) != len(first) for state in states):
+        raise ValueError(f"states with {[len(s) for s in states]} parts; expected equal numbers")
+    parts = [map_state(function, *matching) for matching in zip(*states, strict=True)]
+    return first._make(parts) if hasattr(first, "_make") else tuple(parts)
+
+
+def final_hidden(state: State) -> Tensor:
+    """Give the top layer's last h, ``(batch, output)``, out of the final state of any layer.
+
+    Examples
+    --------
+    >>> layer = RNN(4, 3, num_layers=2)
+    >>> outputs, state = layer(torch.randn(5, 7, 4))
+    >>> torch.equal(final_hidden(state), outputs[:, -1])
+    True
+    """
+    return state if isinstance(state, Tensor) else final_hidden(state[-1])
+
+
+def step_mask(lengths: Tensor, time: int) -> Tensor:
+    """Give the mask ``(batch, time)`` that is true where a step is before the sequence's end.
+
+    Parameters
+    ----------
+    lengths
+        ``int64``, ``(batch,)``, each from 1 to ``time``.
+    time
+        Number of steps of the padded batch.
+
+    Raises
+    ------
+    TypeError
+        If ``lengths`` is not a tensor of whole numbers.
+    ValueError
+        If it has another shape, or a length is below 1 or above ``time``.
+
+    Examples
+    --------
+    >>> step_mask(torch.tensor([1, 3]), 3).int().tolist()
+    [[1, 0, 0], [1, 1, 1]]
+    """
+    if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.is_complex():
+        kind = f"{lengths.dtype}" if isinstance(lengths, Tensor) else type(lengths).__name__
+        raise TypeError(f"lengths is {kind}; expected an int64 tensor such as torch.tensor([3, 5])")
+    if lengths.dim() != 1:
+        raise ValueError(f"lengths has shape {tuple(lengths.shape)}; expected (batch,)")
+    if len(lengths) and (lengths.min() < 1 or lengths.max() > time):
+        raise ValueError(
+            f"lengths go from {int(lengths.min())} to {int(lengths.max())}; expected 1 to {time}, "
+            "the number of time steps: drop empty sequences, cut or pad the others"
+        )
+    return torch.arange(time, device=lengths.device) < lengths[:, None]
+
+
+def check_input(x: Tensor, input_size: int) -> int:
+    """Give the batch size of a layer's input, or raise a ``ValueError`` that says what is wrong."""
+    if x.dim() != 3:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}; expected (batch, time, {input_size}): "
+            "for a single sequence add the batch axis with x[None]"
+        )
+    if x.shape[2] != input_size:
+        raise ValueError(
+            f"x has {x.shape[2]} features at each step (shape {tuple(x.shape)}); "
+            f"this layer was made for {input_size}"
+        )
+    if 0 in x.shape:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected at least one sequence and step")
+    return len(x)
+
+
+def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Put zeros past each sequence's end, so that NaN in the padding reaches no product.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the lengths do not fit ``x`` (see :func:`step_mask`).
+    """
+    if lengths is None:
+        return x
+    mask = step_mask(lengths, x.shape[1])  # (batch, time)
+    if len(mask) != len(x):
+        raise ValueError(f"{len(mask)} lengths came for a batch of {len(x)}; expected one for each")
+    return x.masked_fill(~mask[:, :, None], 0)
+
+
+class Recurrent(nn.Module):
+    """Run a cell over time: the same weights at every step.
+
+    Parameters
+    ----------
+    cell
+        For instance an :class:`~unrolled.cells.RNNCell`. The layer's state is the cell's.
+    """
+
+    def __init__(self, cell: RNNCell) -> None:
+        super().__init__()
+        self.cell = cell
+        self.input_size, self.output_size = cell.input_size, cell.hidden_size
+
+    def forward(
+        self, x: Tensor, state: State | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Read ``x (batch, time, input)``; give ``outputs (batch, time, hidden)`` and the state.
+
+        Parameters
+        ----------
+        x
+            ``(batch, time, input)``.
+        state
+            The state before the first step; ``initial_state(batch)`` without one.
+        lengths
+            ``(batch,)``; all steps count without it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape or a length does not fit (see :func:`step_mask`).
+        """
+        batch = check_input(x, self.input_size)
+        state = self.initial_state(batch) if state is None else state
+        self.cell.check_state(state, batch)
+        x = zero_padding(x, lengths)
+        projected = self.cell.project(x)  # (batch, time, gates * hidden), all steps in one product
+        outputs = []
+        for t, projected_t in enumerate(projected.unbind(dim=1)):
+            output, new = self.cell.step(projected_t, state)  # (batch, hidden)
+            if lengths is None:
+                state = new
+            else:  # a sequence that has ended gives zeros and keeps its state
+                going = (t < lengths)[:, None]  # (batch, 1)
+                output = output * going
+                state = map_state(partial(torch.where, going), new, state)
+            outputs.append(output)
+        return torch.stack(outputs, dim=1), state  # (batch, time, hidden)
+
+    def initial_state(self, batch: int) -> State:
+        """Give the state before the first step, the cell's."""
+        return self.cell.initial_state(batch)
+
+
+class Stacked(nn.Module):
+    """Layers on top of each other: the outputs of one are the inputs of the next [1]_.
+
+    The state is a tuple with the state of each layer, also when there is one layer.
+
+    Parameters
+    ----------
+    layers
+        At least one layer; the output size of each is the input size of the next.
+    dropout
+        Probability with which an output is dropped on its way to the next layer, in training.
+    residual
+        Add a layer's input to its output, wherever the two have one size.
+
+    Raises
+    ------
+    ValueError
+        If there is no layer, sizes do not fit, or ``dropout`` is not a probability below 1.
+
+    References
+    ----------
+    .. [1] A. Graves, A. Mohamed, G. Hinton, "Speech recognition with deep recurrent neural
+       networks", 2013, arXiv:1303.5778, equation 11.
+    """
+
+    def __init__(
+        self, layers: Sequence[nn.Module], dropout: float = 0.0, residual: bool = False
+    ) -> None:
+        super().__init__()
+        if not layers:
+            raise ValueError("no layers were given; expected at least one")
+        for below, above in pairwise(layers):
+            if below.output_size != above.input_size:
+                raise ValueError(
+                    f"a layer gives {below.output_size} features to one that was made for "
+                    f"{above.input_size}; expected equal sizes"
+                )
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout is {dropout}; expected a probability, 0 <= dropout < 1")
+        self.layers = nn.ModuleList(layers)
+        self.dropout = nn.Dropout(dropout)
+        self.residual = residual
+        self.input_size, self.output_size = layers[0].input_size, layers[-1].output_size
+
+    def forward(
+        self, x: Tensor, state: tuple | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, tuple]:
+        """Read ``x (batch, time, input)``; give the top layer's outputs and all layers' states."""
+        if state is None:
+            state = (None,) * len(self.layers)
+        elif not isinstance(state, tuple) or len(state) != len(self.layers):
+            came = f"{len(state)} parts" if isinstance(state, tuple) else type(state).__name__
+            raise ValueError(f"the state has {came}; expected a tuple of {len(self.layers)} states")
+        if self.residual:
+            x = zero_padding(x, lengths)
+        final = []
+        for depth, (layer, layer_state) in enumerate(zip(self.layers, state, strict=True)):
+            below = x if depth == 0 else self.dropout(x)
+            x, layer_state = layer(below, layer_state, lengths)
+            if self.residual and below.shape == x.shape:
+                x = x + below
+            final.append(layer_state)
+        return x, tuple(final)
+
+    def initial_state(self, batch: int) -> tuple:
+        """Give the states before the first step, one a layer."""
+        return tuple(layer.initial_state(batch) for layer in self.layers)
+
+
+class RNN(Stacked):
+    """A plain recurrent network of one or more layers, as ``torch.nn.RNN`` with batch first.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        Features of the input, and units of every layer.
+    num_layers
+        Depth.
+    dropout
+        Between layers, as for :class:`Stacked`.
+    **cell_options
+        Of :class:`~unrolled.cells.RNNCell`: ``nonlinearity``.
+
+    Raises
+    ------
+    ValueError
+        If a size is below 1 or an option has an unknown value.
+
+    Examples
+    --------
+    >>> outputs, state = RNN(10, 32)(torch.randn(4, 7, 10), lengths=torch.tensor([7, 2, 5, 1]))
+    >>> outputs.shape, final_hidden(state).shape
+    (torch.Size([4, 7, 32]), torch.Size([4, 32]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        **cell_options: Any,
+    ) -> None:
+        if not isinstance(num_layers, int) or num_layers < 1:
+            raise ValueError(f"num_layers is {num_layers!r}; expected a whole number of at least 1")
+        sizes = [input_size] + [hidden_size] * (num_layers - 1)
+        super().__init__(
+            [Recurrent(RNNCell(size, hidden_size, **cell_options)) for size in sizes],
+            dropout,
+        )
+
+    @classmethod
+    def from_torch(cls, module: nn.RNN) -> RNN:
+        """Make a layer that computes what a ``torch.nn.RNN`` computes, with copies of its weights.
+
+        The two biases become one, their sum; a module without biases gets zeros. The new layer
+        takes batches first, whatever ``module.batch_first`` says.
+
+        Raises
+        ------
+        TypeError
+            If ``module`` is not a ``torch.nn.RNN``.
+        ValueError
+            If it is bidirectional.
+        """
+        if not isinstance(module, nn.RNN):
+            raise TypeError(f"a {type(module).__name__} came; expected a torch.nn.RNN")
+        if module.bidirectional:
+            raise ValueError("a bidirectional torch.nn.RNN came; expected one direction")
+        layer = cls(
+            module.input_size,
+            module.hidden_size,
+            module.num_layers,
+            module.dropout,
+            nonlinearity=module.nonlinearity,
+        ).to(module.weight_hh_l0)
+        with torch.no_grad():
+            for depth, recurrent in enumerate(layer.layers):
+                cell, weights = recurrent.cell, module._all_weights[depth]
+                weight_ih, weight_hh, *biases = (getattr(module, name) for name in weights)
+                cell.weight_ih.copy_(weight_ih)
+                cell.weight_hh.copy_(weight_hh)
+                cell.bias.copy_(sum(biases, torch.zeros_like(cell.bias)))
+        return layer.train(module.training)

@@ -1,0 +1,5 @@
+"""Recorded runs: :func:`record` makes one, :func:`load` reads one."""
+
+from unrolled.runs.registry import load, record
+
+__all__ = ["load", "record"]
