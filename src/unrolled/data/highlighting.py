@@ -1,4 +1,4 @@
-"""What an editor colours: is this letter of a Python program code, string or comment?
+"""What an editor colours: whether a letter of a Python program is code, string or comment.
 
 The programs are modules of Python's own standard library, read from the reader's interpreter. Their
 text is the same in Python 3.11.7, 3.12.1 and 3.13.0.
@@ -20,7 +20,7 @@ from unrolled.data.vocab import Vocab
 
 CLASSES = ("code", "string", "comment")
 
-TRAINING_MODULES = [
+TRAINING_MODULES = (
     "optparse",
     "difflib",
     "email.header",
@@ -44,15 +44,15 @@ TRAINING_MODULES = [
     "_threading_local",
     "asyncio.protocols",
     "wsgiref.headers",
-]
-HELD_OUT_MODULES = [
+)
+HELD_OUT_MODULES = (
     "heapq",
     "weakref",
     "string",
     "graphlib",
     "xml.dom.pulldom",
     "urllib.robotparser",
-]
+)
 
 
 class TaggedText(NamedTuple):

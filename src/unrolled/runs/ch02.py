@@ -17,13 +17,16 @@ from unrolled.runs.registry import experiment
 class Tagger(nn.Module):
     """Read letters one by one and give the scores of each letter's class."""
 
-    def __init__(self, vocab_size: int, hidden_size: int, classes: int, memory: bool = True):
+    def __init__(
+        self, vocab_size: int, hidden_size: int, classes: int, memory: bool = True
+    ) -> None:
         super().__init__()
         self.vocab_size, self.memory = vocab_size, memory
         self.rnn = RNN(vocab_size, hidden_size)
         self.read_out = nn.Linear(hidden_size, classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Give ``(batch, time, classes)`` from ``tokens (batch, time)``."""
         x = F.one_hot(tokens, self.vocab_size).float()  # (batch, time, vocab)
         if self.memory:
             h, _ = self.rnn(x)  # (batch, time, hidden)
@@ -35,13 +38,14 @@ class Tagger(nn.Module):
 class WindowTagger(nn.Module):
     """Score each letter's class from that letter and the ``window - 1`` letters before it."""
 
-    def __init__(self, vocab_size: int, hidden_size: int, classes: int, window: int):
+    def __init__(self, vocab_size: int, hidden_size: int, classes: int, window: int) -> None:
         super().__init__()
         self.vocab_size, self.window = vocab_size, window
         self.convolution = nn.Conv1d(vocab_size, hidden_size, kernel_size=window)
         self.read_out = nn.Linear(hidden_size, classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Give ``(batch, time, classes)`` from ``tokens (batch, time)``."""
         x = F.one_hot(tokens, self.vocab_size).float().mT  # (batch, vocab, time)
         x = F.pad(x, (self.window - 1, 0))  # nothing stands before the first letter
         h = torch.tanh(self.convolution(x)).mT  # (batch, time, hidden)
@@ -76,7 +80,7 @@ def highlighting_memory(
     every: int,
     **options: Any,
 ) -> Generator[float, None, dict[str, Any]]:
-    """Code, string or comment: how much of it can be known from how far back?"""
+    """How much of code, string or comment can be known from how far back."""
     task = highlighting()
     torch.manual_seed(seed)
     make = {"Tagger": Tagger, "WindowTagger": WindowTagger}[model]
