@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unrolled.data import highlighting
 from unrolled.layers import RNN
-from unrolled.runs.registry import experiment
+from unrolled.runs.registry import experiment, fingerprint
 
 
 class Tagger(nn.Module):
@@ -69,6 +69,7 @@ class WindowTagger(nn.Module):
         "learning_rate": 3e-3,
         "every": 50,
     },
+    data=lambda: fingerprint(*highlighting().train, *highlighting().held_out),
 )
 def highlighting_memory(
     seed: int,

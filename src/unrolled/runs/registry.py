@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import unrolled
 
@@ -29,7 +31,8 @@ class Experiment:
     """A training that is repeated for several variants and seeds.
 
     ``function(seed=..., **settings, **variant)`` is a generator: it yields the loss of each step
-    and returns a dictionary of results.
+    and returns a dictionary of results. ``data()`` is a fingerprint of what it reads: a run is only
+    comparable with one on the same data, and Python's own library may change with a release.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Experiment:
     variants: Mapping[str, Mapping[str, Any]]
     seeds: Sequence[int]
     settings: Mapping[str, Any]
+    data: Callable[[], str]
 
     def start(self, variant: str, seed: int) -> Training:
         """Give the generator of one training."""
@@ -53,6 +57,7 @@ def experiment(
     variants: Mapping[str, Mapping[str, Any]],
     seeds: Sequence[int],
     settings: Mapping[str, Any],
+    data: Callable[[], str],
 ) -> Callable[[Callable[..., Training]], Callable[..., Training]]:
     """Enter a function into the list of experiments, by its name and the module that holds it.
 
@@ -64,7 +69,9 @@ def experiment(
         chapter = function.__module__.rpartition(".ch")[2]
         name = f"{chapter}-{function.__name__.replace('_', '-')}"
         question = function.__doc__.strip().splitlines()[0]
-        _experiments[name] = Experiment(name, question, function, variants, list(seeds), settings)
+        _experiments[name] = Experiment(
+            name, question, function, variants, list(seeds), settings, data
+        )
         return function
 
     return enter
@@ -135,6 +142,7 @@ def record(
             "settings": dict(chosen.settings),
             "variants": {variant: dict(options) for variant, options in chosen.variants.items()},
             "seeds": list(chosen.seeds),
+            "data": chosen.data(),
             "results": results,
             "first_losses": {v: chosen.first_losses(v) for v in chosen.variants},
             "machine": _machine(),
@@ -167,6 +175,14 @@ def load(name: str) -> dict[str, Any]:
         known = ", ".join(sorted(p.stem for p in folder().glob("*.json"))) or "none"
         raise ValueError(f"no recorded run {name!r}; recorded are: {known}")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def fingerprint(*tensors: Tensor) -> str:
+    """Give a short text that changes when a number in the tensors does."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _train(training: Training) -> dict[str, Any]:
