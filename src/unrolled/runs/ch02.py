@@ -18,11 +18,16 @@ class Tagger(nn.Module):
     """Read letters one by one and give the scores of each letter's class."""
 
     def __init__(
-        self, vocab_size: int, hidden_size: int, classes: int, memory: bool = True
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        classes: int,
+        memory: bool = True,
+        nonlinearity: str = "tanh",
     ) -> None:
         super().__init__()
         self.vocab_size, self.memory = vocab_size, memory
-        self.rnn = RNN(vocab_size, hidden_size)
+        self.rnn = RNN(vocab_size, hidden_size, nonlinearity=nonlinearity)
         self.read_out = nn.Linear(hidden_size, classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -56,10 +61,12 @@ class WindowTagger(nn.Module):
     variants={
         "memory": {"model": "Tagger"},
         "memory cut": {"model": "Tagger", "memory": False},
-        "window 4": {"model": "WindowTagger", "window": 4},
-        "window 8": {"model": "WindowTagger", "window": 8},
-        "window 16": {"model": "WindowTagger", "window": 16},
-        "window 32": {"model": "WindowTagger", "window": 32},
+        "no tanh": {"model": "Tagger", "nonlinearity": "identity"},
+        "randn weights": {"model": "Tagger", "randn_weights": True},
+        "window 4": {"model": "WindowTagger", "window": 4, "learning_rate": 1e-2},
+        "window 8": {"model": "WindowTagger", "window": 8, "learning_rate": 1e-2},
+        "window 16": {"model": "WindowTagger", "window": 16, "learning_rate": 1e-2},
+        "window 32": {"model": "WindowTagger", "window": 32, "learning_rate": 1e-2},
     },
     seeds=range(5),
     settings={
@@ -79,6 +86,7 @@ def highlighting_memory(
     batch: int,
     learning_rate: float,
     every: int,
+    randn_weights: bool = False,
     **options: Any,
 ) -> Generator[float, None, dict[str, Any]]:
     """How much of code, string or comment can be known from how far back."""
@@ -86,6 +94,9 @@ def highlighting_memory(
     torch.manual_seed(seed)
     make = {"Tagger": Tagger, "WindowTagger": WindowTagger}[model]
     network = make(len(task.vocab), hidden, len(task.classes), **options)
+    if randn_weights:  # what many posts write: numbers of size one, whatever the number of units
+        for parameter in network.rnn.parameters():
+            nn.init.normal_(parameter)
     optimiser = torch.optim.Adam(network.parameters(), learning_rate)
     curve = []
     for step in range(1, steps + 1):

@@ -30,9 +30,10 @@ _experiments: dict[str, Experiment] = {}
 class Experiment:
     """A training that is repeated for several variants and seeds.
 
-    ``function(seed=..., **settings, **variant)`` is a generator: it yields the loss of each step
-    and returns a dictionary of results. ``data()`` is a fingerprint of what it reads: a run is only
-    comparable with one on the same data, and Python's own library may change with a release.
+    ``function(seed=..., **settings)`` is a generator: it yields the loss of each step and returns a
+    dictionary of results. A variant is a set of settings that differ from the common ones.
+    ``data()`` is a fingerprint of what the function reads: runs on other data are not comparable,
+    and Python's own library may change with a release.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Experiment:
 
     def start(self, variant: str, seed: int) -> Training:
         """Give the generator of one training."""
-        return self.function(seed=seed, **self.settings, **self.variants[variant])
+        return self.function(seed=seed, **{**self.settings, **self.variants[variant]})
 
     def first_losses(self, variant: str) -> list[float]:
         """Give the losses of the first steps with the first seed."""
