@@ -1,0 +1,13 @@
+"""Every drawing of the book, in one style.
+
+Time runs from left to right, depth runs upwards, gradients run from right to left. Each function
+returns a `matplotlib.figure.Figure`: as the last line of a notebook cell it shows itself.
+"""
+
+from .cell import cell_diagram
+from .graph import unrolled_graph
+from .palette import COLOURS
+from .plots import curves, heatmap
+from .style import style
+
+__all__ = ["COLOURS", "cell_diagram", "curves", "heatmap", "style", "unrolled_graph"]

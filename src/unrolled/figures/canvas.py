@@ -1,0 +1,215 @@
+"""A page on which boxes and wires are placed, measured in inches.
+
+The drawings of networks and of cells are made from what stands here, so that strokes, corners,
+arrow heads and text are the same in all of them.
+"""
+
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import Bbox
+
+from .palette import COLOURS, colour
+from .style import FONT_SIZE, LINE_WIDTH, RC
+
+Point = tuple[float, float]
+
+CORNER = 0.08
+MARGIN = 0.08
+ARROW_HEAD = "-|>,head_length=0.42,head_width=0.2"
+#: Half the height of a capital letter, in inches a point: labels of a row share their baseline.
+HALF_CAPITAL = 0.365 / 72
+
+
+def text_width(label: str, size: float = FONT_SIZE) -> float:
+    """Return the width of a label in inches."""
+    if not label.strip():
+        return 0.0
+    with matplotlib.rc_context(RC):
+        path = TextPath((0, 0), label, size=size, prop=FontProperties())
+    return float(path.get_extents().width) / 72
+
+
+def rounded(points: Sequence[Point], radius: float = CORNER) -> Path:
+    """Return the way through the points, with its corners rounded."""
+    vertices, codes = [points[0]], [Path.MOVETO]
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        vertices += [_towards(corner, before, radius), corner, _towards(corner, after, radius)]
+        codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
+    return Path([*vertices, points[-1]], [*codes, Path.LINETO])
+
+
+def _towards(start: Point, end: Point, distance: float) -> Point:
+    (x0, y0), (x1, y1) = start, end
+    length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
+    share = min(distance / length, 0.5)
+    return (x0 + share * (x1 - x0), y0 + share * (y1 - y0))
+
+
+class Canvas:
+    """Boxes, wires and labels; `figure()` cuts the page to what was drawn.
+
+    Every artist has a name (its `gid`, the `id` in the SVG), such as `box-input-1`. A muted artist
+    steps back behind those that are not.
+    """
+
+    def __init__(self) -> None:
+        with matplotlib.rc_context(RC):
+            self._figure = Figure(figsize=(1, 1), layout="none")
+            FigureCanvasAgg(self._figure)
+            self._axes = self._figure.add_axes((0, 0, 1, 1))
+        self._axes.set_axis_off()
+        self._axes.set(xlim=(0, 1), ylim=(0, 1))
+
+    def box(
+        self,
+        name: str,
+        centre: Point,
+        size: tuple[float, float],
+        label: str,
+        role: str,
+        *,
+        muted: bool = False,
+        dashed: bool = False,
+        radius: float = CORNER,
+    ) -> None:
+        """Draw a box in the colour of its role, with a label in its middle."""
+        (x, y), (width, height) = centre, size
+        fill = f"{role}_fill" if f"{role}_fill" in COLOURS else "paper"
+        patch = FancyBboxPatch(
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            boxstyle=f"round,pad=0,rounding_size={radius}",
+            facecolor=colour("paper" if muted else fill),
+            edgecolor=colour("muted" if muted else role),
+            linewidth=LINE_WIDTH,
+            linestyle=(0, (3, 2)) if dashed else "solid",
+            gid=f"box-{name}",
+            clip_on=False,
+            zorder=3,
+        )
+        self._axes.add_patch(patch)
+        self.label(f"{name}-label", (x, y), label, muted=muted)
+
+    def panel(self, name: str, lower_left: Point, upper_right: Point) -> None:
+        """Draw a pale area behind everything else."""
+        (x0, y0), (x1, y1) = lower_left, upper_right
+        self._axes.add_patch(
+            FancyBboxPatch(
+                (x0, y0),
+                x1 - x0,
+                y1 - y0,
+                boxstyle=f"round,pad=0,rounding_size={1.5 * CORNER}",
+                facecolor=colour("panel"),
+                edgecolor=colour("grid"),
+                linewidth=0.8,
+                gid=f"panel-{name}",
+                clip_on=False,
+                zorder=0,
+            )
+        )
+
+    def label(
+        self,
+        name: str,
+        at: Point,
+        text: str,
+        *,
+        role: str = "ink",
+        size: float = FONT_SIZE,
+        align: str = "center",
+        muted: bool = False,
+    ) -> None:
+        """Write a text whose capital letters are centred at the height of the point."""
+        if not text.strip():
+            return
+        with matplotlib.rc_context(RC):
+            self._axes.text(
+                at[0],
+                at[1] - HALF_CAPITAL * size,
+                text,
+                color=colour("muted" if muted else role),
+                fontsize=size,
+                ha=align,
+                va="baseline",
+                gid=f"text-{name}",
+                clip_on=False,
+                zorder=5,
+            )
+
+    def wire(
+        self,
+        name: str,
+        points: Sequence[Point],
+        *,
+        role: str = "ink",
+        arrow: bool = True,
+        muted: bool = False,
+        radius: float = CORNER,
+    ) -> None:
+        """Draw a line through the points, with an arrow head at its end."""
+        shade = colour("muted" if muted else role)
+        self._axes.add_patch(
+            FancyArrowPatch(
+                path=rounded(points, radius),
+                arrowstyle=ARROW_HEAD if arrow else "-",
+                mutation_scale=FONT_SIZE,
+                facecolor=shade if arrow else "none",
+                edgecolor=shade,
+                linewidth=LINE_WIDTH,
+                capstyle="butt",
+                joinstyle="miter",
+                gid=f"{'arrow' if arrow else 'line'}-{name}",
+                clip_on=False,
+                zorder=2,
+            )
+        )
+
+    def mark(self, name: str, at: Point, *, role: str, muted: bool = False) -> None:
+        """Draw a small filled square."""
+        half = 0.05
+        self._axes.add_patch(
+            FancyBboxPatch(
+                (at[0] - half, at[1] - half),
+                2 * half,
+                2 * half,
+                boxstyle="square,pad=0",
+                facecolor=colour("muted" if muted else role),
+                edgecolor="none",
+                gid=f"mark-{name}",
+                clip_on=False,
+                zorder=3,
+            )
+        )
+
+    def dot(self, name: str, at: Point, *, role: str = "ink", muted: bool = False) -> None:
+        """Draw a dot where a wire branches."""
+        radius = 0.035
+        self._axes.add_patch(
+            matplotlib.patches.Circle(
+                at,
+                radius,
+                facecolor=colour("muted" if muted else role),
+                edgecolor="none",
+                gid=f"dot-{name}",
+                clip_on=False,
+                zorder=4,
+            )
+        )
+
+    def figure(self) -> Figure:
+        """Return the figure, as large as what was drawn on it."""
+        extents = [
+            artist.get_window_extent() for artist in (*self._axes.patches, *self._axes.texts)
+        ]
+        inches = Bbox.union(extents).transformed(self._axes.transData.inverted()).padded(MARGIN)
+        self._axes.set(xlim=(inches.x0, inches.x1), ylim=(inches.y0, inches.y1))
+        self._figure.set_size_inches(inches.width, inches.height)
+        return self._figure
