@@ -20,7 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
-import tasks
 from jupyter_book.sphinx import build_sphinx
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
@@ -29,6 +28,8 @@ from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbformat import NotebookNode
 from sphinx_external_toc.parsing import parse_toc_yaml
 from sqlalchemy.exc import SQLAlchemyError
+
+import tasks
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
