@@ -26,8 +26,6 @@ LINE = re.compile(
     r"(?: ; (?P<marker>.+?))?"
     r"\s+# via (?P<via>.+)$"
 )
-    r"^(?P<name>[a-z0-9-]+)==(?P<pin>\S+)(?: ; (?P<marker>.+?))?\s+# via (?P<via>.+)$"
-)
 
 
 def compile_pins(options: list[str]) -> list[re.Match[str]]:

@@ -1,6 +1,6 @@
-"""Set the address of the project everywhere.
+"""Set the address of the project everywhere: `make repository URL=https://github.com/OWNER/NAME`.
 
-`python tools/repository.py https://github.com/OWNER/NAME`. Its one place is `[project.urls]` of pyproject.toml, where the site reads it too. From there it goes
+Its one place is `[project.urls]` of pyproject.toml, where the site reads it too. From there it goes
 into the first code cell of each chapter, which installs the package from it, into the README and
 into CITATION.cff. Until it is set, nothing is installed from anywhere.
 """
