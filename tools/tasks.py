@@ -348,7 +348,9 @@ def prepare(root: Path = ROOT, venv: Path = VENV) -> Path:
 
 def run(*command: str | Path) -> int:
     """Run a command to its end; an interrupt goes to it, and it ends as it likes."""
-    with subprocess.Popen([str(part) for part in command], cwd=ROOT) as process:
+    # The book's files are UTF-8, also where the system's own encoding is another.
+    environment = {**os.environ, "PYTHONUTF8": "1"}
+    with subprocess.Popen([str(part) for part in command], cwd=ROOT, env=environment) as process:
         while True:
             with contextlib.suppress(KeyboardInterrupt):
                 return process.wait()

@@ -1,0 +1,29 @@
+"""What all tests share: no network, one thread, and the folder of the built site."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from checks import OFFLINE
+
+# The numbers do not depend on the machine's cores, and two tests may run beside each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def offline(request, monkeypatch):
+    """Refuse the network to the programs that a test starts; pytest-socket refuses it to the test."""
+    if request.node.get_closest_marker("enable_socket") is None:
+        for name, value in OFFLINE.items():
+            monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The folder of the built site: the one that UNROLLED_SITE names, else `_build/html`."""
+    folder = Path(os.environ.get("UNROLLED_SITE", ROOT / "_build" / "html"))
+    if not (folder / "index.html").exists():
+        pytest.fail(f"There is no site in {folder}: run `make book` first")
+    return folder
