@@ -1,0 +1,241 @@
+"""Exercises that answer back: `check`, `hint`, `solution`, `catalogue`.
+
+Each chapter has a module `chNN` with a tuple `EXERCISES`; a new one is found by its name.
+"""
+# An exercise has an id, whatever Python's own `id` does.
+# ruff: noqa: A001, A002
+
+import difflib
+import functools
+import importlib
+import pkgutil
+import random
+import re
+from collections.abc import Callable
+from typing import Any
+
+from unrolled.exercises.calling import misfit, untouched
+from unrolled.exercises.diagnosis import diagnose, recognised
+from unrolled.exercises.exercise import Case, Draw, Exercise, Mistake
+from unrolled.exercises.guard import Guarded, run_guarded, source_file
+from unrolled.exercises.outcome import Attempt, Outcome, run_case
+from unrolled.exercises.report import Hints, Report, Source
+
+__all__ = [
+    "Case",
+    "Draw",
+    "Exercise",
+    "Hints",
+    "Mistake",
+    "Report",
+    "Source",
+    "catalogue",
+    "check",
+    "hint",
+    "solution",
+]
+
+# How long a submission may take, in seconds.
+TIME_LIMIT = 5.0
+
+_hints_shown: dict[str, int] = {}
+
+
+@functools.cache
+def _all_exercises() -> dict[str, Exercise]:
+    found: dict[str, Exercise] = {}
+    for module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
+        if not re.fullmatch(r"ch\d\d", module):
+            continue
+        for exercise in importlib.import_module(f"{__name__}.{module}").EXERCISES:
+            if exercise.id in found or exercise.chapter != module.removeprefix("ch"):
+                raise ValueError(f"exercise {exercise.id} in {module} has a wrong or taken id")
+            found[exercise.id] = exercise
+    return dict(sorted(found.items(), key=lambda item: [int(n) for n in item[0].split(".")]))
+
+
+def catalogue() -> dict[str, Exercise]:
+    """All exercises of all chapters by id, in order.
+
+    Returns
+    -------
+    dict of str to Exercise
+
+    Examples
+    --------
+    >>> catalogue()["02.1"].title
+    'One step of time'
+    """
+    return dict(_all_exercises())
+
+
+def _find(id: str) -> Exercise:
+    exercises = _all_exercises()
+    if id in exercises:
+        return exercises[id]
+    near = difflib.get_close_matches(str(id), exercises, n=3, cutoff=0.4) or list(exercises)
+    raise ValueError(
+        f"there is no exercise {id!r}; the id is a text and comes first, as {_quoted(near[:3])}"
+    )
+
+
+def _quoted(ids: list[str]) -> str:
+    return " or ".join(f'"{id}"' for id in ids)
+
+
+def check(id: str, submission: Callable[..., Any]) -> Report:
+    """Compare an answer with the reference, on inputs that are drawn anew at each call.
+
+    Nothing that the answer does reaches the notebook: arguments are copies, what is global (random
+    states, default dtype, warnings) is put back, and after five seconds the answer is stopped.
+
+    Parameters
+    ----------
+    id : str
+        Id of the exercise, as "02.1".
+    submission : callable
+        The function or class that the exercise asks for.
+
+    Returns
+    -------
+    Report
+        Shows itself as the last line of a cell.
+
+    Raises
+    ------
+    ValueError
+        For an unknown id; the message names the nearest.
+    """
+    return check_with_seed(_find(id), submission, random.SystemRandom().getrandbits(62))
+
+
+def check_with_seed(
+    exercise: Exercise,
+    submission: Callable[..., Any],
+    seed: int,
+    time_limit: float = TIME_LIMIT,
+) -> Report:
+    """`check` with chosen inputs and time limit, for tests.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    submission : callable
+    seed : int
+        Decides the cases.
+    time_limit : float
+        In seconds.
+
+    Returns
+    -------
+    Report
+    """
+
+    def report(passed: bool, messages: list[str], printed: str = "") -> Report:
+        return Report(exercise.id, exercise.title, passed, True, tuple(messages), printed)
+
+    if messages := misfit(exercise, submission):
+        return report(False, messages)
+
+    cases: list[Case] = []
+    expected: list[Outcome] = []
+
+    def run_reference() -> None:
+        cases.extend(exercise.cases(Draw(seed)))
+        expected.extend(run_case(exercise, exercise.solution, case, seed) for case in cases)
+
+    run_guarded(run_reference, 60.0, seed)
+    came: list[Outcome] = []
+    run = run_guarded(
+        lambda: came.extend(run_case(exercise, submission, case, seed) for case in cases),
+        time_limit,
+        seed,
+        source_file(submission),
+    )
+    notes = _notes(run)
+    if not run.in_time:
+        return report(False, [_too_slow(run, time_limit), *notes], run.printed)
+    attempts = [Attempt(*parts) for parts in zip(cases, expected, came, strict=True)]
+    if untouched(submission, attempts):
+        gentle = "Not attempted yet. Replace `raise NotImplementedError` by your own code."
+        return Report(exercise.id, exercise.title, False, False, (gentle,))
+    if all(attempt.difference is None for attempt in attempts):
+        what = "values and gradients" if exercise.gradients else "everything that is compared"
+        return report(True, [f"Right in {what}, in {len(cases)} cases.", *notes], run.printed)
+
+    by_mistake: dict[str, list[Outcome]] = {}
+
+    def run_mistakes() -> None:
+        for mistake in exercise.mistakes:
+            by_mistake[mistake.name] = [run_case(exercise, mistake.code, c, seed) for c in cases]
+
+    run_guarded(run_mistakes, 60.0, seed)
+    mistake = recognised(attempts, exercise.mistakes, lambda mistake: by_mistake[mistake.name])
+    messages = [mistake.message] if mistake else diagnose(exercise, attempts)
+    return report(False, [*messages, *notes], run.printed)
+
+
+def _too_slow(run: Guarded, time_limit: float) -> str:
+    at = f"; it was at {run.place}" if run.place else ""
+    return (
+        f"Your code did not return within {time_limit:g} seconds{at}: is there a loop that never "
+        "ends?"
+    )
+
+
+def _notes(run: Guarded) -> list[str]:
+    notes = [
+        f"Your code calls `{call}`, which changes something for the whole notebook; the check has "
+        "put it back. A function like this one leaves it alone."
+        for call in run.changed
+    ]
+    if not run.stopped:
+        notes.append(
+            "It could not be stopped and still runs in the background: restart the kernel if the "
+            "notebook is slow now."
+        )
+    return notes
+
+
+def hint(id: str) -> Hints:
+    """Show one more hint at each call.
+
+    Parameters
+    ----------
+    id : str
+        Id of the exercise, as "02.1".
+
+    Returns
+    -------
+    Hints
+        All hints so far; it says so when there are no more.
+
+    Raises
+    ------
+    ValueError
+        For an unknown id.
+    """
+    hints = _find(id).hints
+    before = _hints_shown.get(id, 0)
+    _hints_shown[id] = min(before + 1, len(hints))
+    return Hints(id, hints[: _hints_shown[id]], len(hints), repeated=before == len(hints))
+
+
+def solution(id: str) -> Source:
+    """Show the source of the reference solution.
+
+    Parameters
+    ----------
+    id : str
+        Id of the exercise, as "02.1".
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    ValueError
+        For an unknown id.
+    """
+    return Source(_find(id).source.rstrip())

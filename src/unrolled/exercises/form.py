@@ -1,0 +1,168 @@
+"""Results of the wrong form: nothing, another type, another shape, NaN, changed arguments."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from unrolled.exercises.exercise import Exercise
+from unrolled.exercises.outcome import Attempt, Outcome
+from unrolled.exercises.wording import called, kind_of, listed, right_only, sizes
+
+
+def nothing_returned(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
+    """Diagnose a function that returned None."""
+    wrong = [a for a in attempts if a.outcome.returned is None]
+    if not wrong:
+        return []
+    return [
+        "Your function returned `None`: is there a `return` at its end?",
+        *right_only(attempts, wrong),
+    ]
+
+
+def _wanted_kind(exercise: Exercise, expected: Outcome) -> str:
+    names = [called(name) for name in exercise.results]
+    if len(names) > 1:
+        return f"a tuple of {len(names)}: {listed(names)}"
+    return f"{kind_of(expected.results[exercise.results[0]])}: the {names[0]}"
+
+
+def structure(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
+    """Diagnose a list where a tensor was expected, a tuple of the wrong length and so on."""
+    for attempt in attempts:
+        came, expected = attempt.outcome, attempt.expected
+        if not came.results:
+            wanted = _wanted_kind(exercise, expected)
+            return [f"Your function returned {kind_of(came.returned)}, expected {wanted}."]
+        for name, value in came.results.items():
+            wanted_value = expected.results.get(name)
+            if type(value) is type(wanted_value) or (
+                isinstance(value, Tensor) and isinstance(wanted_value, Tensor)
+            ):
+                continue
+            first = f"Your {called(name)} is {kind_of(value)}, expected {kind_of(wanted_value)}"
+            return [first + _structure_advice(value, wanted_value)]
+    return []
+
+
+def _structure_advice(value: object, wanted: object) -> str:
+    if isinstance(wanted, Tensor):
+        if isinstance(value, np.ndarray):
+            return ": stay with torch, since NumPy carries no gradient."
+        if isinstance(value, list) and value and isinstance(value[0], Tensor):
+            return ": `torch.stack` makes one tensor of a list, along the axis that `dim` names."
+        if isinstance(value, tuple):
+            return ": return only what is asked for."
+        if isinstance(value, int | float):
+            return ": did `.item()` or an index take a number out of it?"
+    if isinstance(wanted, int):
+        if isinstance(value, float):
+            return ": use `//` rather than `/`, or no division at all."
+        if isinstance(value, Tensor):
+            return ": Python's own numbers are enough here."
+    return "."
+
+
+def _axes_text(axes: Sequence[str]) -> str:
+    return f"({', '.join(axes)})"
+
+
+def _shape_reason(axes: tuple[str, ...], known: dict[str, int], got: Sequence[int]) -> str:
+    """Say what to look at, when a shape is `got` and should be the sizes of `axes`."""
+    got, wanted = list(got), [known[axis] for axis in axes]
+    if not got:
+        return "it is a single number, so all axes were summed or averaged away"
+    for order in itertools.permutations(range(len(axes))):
+        if [wanted[place] for place in order] == got:
+            moved = [axes[place] for place in order]
+            if moved[0] != axes[0]:
+                return f"{axes[0]} comes first, and yours looks like {_axes_text(moved)}"
+            return f"the axes are {_axes_text(axes)}, and yours look like {_axes_text(moved)}"
+    if [size for size in got if size != 1] == [size for size in wanted if size != 1]:
+        if len(got) > len(wanted):
+            return "there is an axis of size 1 too many: `squeeze(dim)` takes it away"
+        if len(got) < len(wanted):
+            return "an axis of size 1 is missing: one sequence is still a batch, of size 1"
+    for axis, size in known.items():
+        for place in range(len(wanted) + 1):
+            if axis not in axes and [*wanted[:place], size, *wanted[place:]] == got:
+                return f"it still has a {axis} axis"
+    for place, axis in enumerate(axes):
+        if [*wanted[:place], *wanted[place + 1 :]] == got:
+            return f"the {axis} axis is missing"
+    if len(got) == len(wanted):
+        place = next(i for i, size in enumerate(got) if size != wanted[i])
+        same = [axis for axis, size in known.items() if size == got[place] and axis not in axes]
+        hint = f", the size of {same[0]}" if same else ""
+        return f"the {axes[place]} axis has size {got[place]}{hint} rather than {wanted[place]}"
+    return f"the axes are {_axes_text(axes)}"
+
+
+def shapes(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
+    """Diagnose a wrong shape."""
+    for name in exercise.results:
+        wrong = [
+            a
+            for a in attempts
+            if isinstance(a.outcome.results.get(name), Tensor)
+            and a.outcome.results[name].shape != a.expected.results[name].shape
+        ]
+        if not wrong:
+            continue
+        attempt = wrong[0]
+        got, wanted = (tuple(o.results[name].shape) for o in (attempt.outcome, attempt.expected))
+        first = f"Your {called(name)} has shape {got}, expected {wanted}"
+        if axes := exercise.axes.get(name):
+            known = sizes(exercise, attempt.case.arguments)
+            known.update(zip(axes, wanted, strict=True))
+            first += f": {_shape_reason(axes, known, got)}"
+        return [f"{first}.", *right_only(attempts, wrong)]
+    return []
+
+
+def dtypes(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
+    """Diagnose a wrong type of numbers."""
+    for attempt in attempts:
+        for name, value in attempt.outcome.results.items():
+            wanted = attempt.expected.results[name]
+            if not isinstance(value, Tensor) or value.dtype == wanted.dtype:
+                continue
+            got, expected = (str(t.dtype).removeprefix("torch.") for t in (value, wanted))
+            reason = "the type should follow the inputs"
+            if got == "float32":
+                reason += ", but somewhere `float32` is fixed, as in `torch.zeros` without `dtype`"
+            return [f"Your {called(name)} is `{got}`, expected `{expected}`: {reason}."]
+    return []
+
+
+def not_finite(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
+    """Diagnose NaN or infinity where there should be none."""
+    for name in exercise.results:
+        wrong = []
+        for attempt in attempts:
+            value, wanted = (o.results.get(name) for o in (attempt.outcome, attempt.expected))
+            if not (isinstance(value, Tensor) and isinstance(wanted, Tensor)):
+                continue
+            if wanted.isfinite().all() and not value.isfinite().all():
+                wrong.append(attempt)
+        if wrong:
+            value = wrong[0].outcome.results[name]
+            kind = "NaN" if value.isnan().any() else "infinity"
+            reason = "is there a division by zero, a logarithm, or `torch.empty` left unfilled"
+            return [f"Your {called(name)} contains {kind}: {reason}?", *right_only(attempts, wrong)]
+    return []
+
+
+def changed_arguments(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
+    """Diagnose a function that wrote into what it was given."""
+    wrong = [a for a in attempts if a.outcome.changed]
+    if not wrong:
+        return []
+    names = listed([f"`{name}`" for name in wrong[0].outcome.changed])
+    return [
+        f"Your function changes its argument {names} in place, so the caller's tensor is another "
+        "one afterwards: make a new tensor, as `h = h + ...` does and `h += ...` or `h[...] = ...` "
+        "does not."
+    ]

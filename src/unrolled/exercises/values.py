@@ -1,0 +1,195 @@
+"""Results of the right form with wrong numbers: how they differ says where to look."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unrolled.exercises.exercise import Exercise
+from unrolled.exercises.outcome import Attempt, alike
+from unrolled.exercises.wording import called, listed, right_only, rounded, sizes
+
+# Relations between what came (first) and what was expected.
+RELATIONS: tuple[tuple[Callable[[Tensor, Tensor], bool], str], ...] = (
+    (lambda got, want: alike(got, -want), "is right up to its sign"),
+    (
+        lambda got, want: _is_squashed(want) and alike(got, torch.atanh(want)),
+        "is right but for the tanh around it",
+    ),
+    (
+        lambda got, want: _is_squashed(want) and alike(got, torch.sigmoid(torch.atanh(want))),
+        "has a sigmoid where the tanh should be",
+    ),
+    (
+        lambda got, want: _is_squashed(want) and alike(got, torch.relu(torch.atanh(want))),
+        "has a relu where the tanh should be",
+    ),
+    (lambda got, want: alike(got, torch.tanh(want)), "went through tanh once too often"),
+    (lambda got, want: alike(got, torch.sigmoid(want)), "went through a sigmoid too many"),
+    (lambda got, want: alike(got, torch.relu(want)), "went through a relu too many"),
+    (
+        lambda got, want: got.dim() == 2 and len(set(got.shape)) == 1 and alike(got, want.T),
+        "is transposed",
+    ),
+)
+
+
+def _is_squashed(value: Tensor) -> bool:
+    return bool((value.abs() < 1).all()) and bool(value.any())
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A wrong tensor, the right one, and the sizes of the case."""
+
+    got: Tensor
+    want: Tensor
+    axes: tuple[str, ...]
+    sizes: dict[str, int]
+
+    def wrong_along(self, axis: str) -> list[int]:
+        """Find the indices along an axis at which something differs."""
+        place = self.axes.index(axis)
+        slices = zip(self.got.unbind(place), self.want.unbind(place), strict=True)
+        return [index for index, (a, b) in enumerate(slices) if not alike(a, b)]
+
+
+def _factor(pairs: Sequence[Pair]) -> str:
+    factors = []
+    for pair in pairs:
+        square = (pair.want * pair.want).sum().item()
+        factor = (pair.got * pair.want).sum().item() / square if square else 1.0
+        if not alike(pair.got, factor * pair.want) or not factor:
+            return ""
+        factors.append(factor)
+    if all(math.isclose(factor, factors[0], rel_tol=1e-6) for factor in factors):
+        return f"is right but for a constant factor of {rounded(factors[0])}"
+    for axis in pairs[0].sizes:
+        counts = [pair.sizes.get(axis, 0) for pair in pairs]
+        if all(math.isclose(f * n, 1, rel_tol=1e-6) for f, n in zip(factors, counts, strict=True)):
+            return f"is divided by the size of the {axis} axis: a mean where a sum belongs?"
+        if all(math.isclose(f, n, rel_tol=1e-6) for f, n in zip(factors, counts, strict=True)):
+            return f"is multiplied by the size of the {axis} axis: a sum where a mean belongs?"
+    return ""
+
+
+def _constant(pairs: Sequence[Pair]) -> str:
+    constants = [(pair.got - pair.want).mean().item() for pair in pairs]
+    if any(
+        not alike(p.got, p.want + c) or not math.isclose(c, constants[0], rel_tol=1e-6)
+        for p, c in zip(pairs, constants, strict=True)
+    ):
+        return ""
+    return f"is right but for {rounded(constants[0])} added everywhere"
+
+
+def _relation(pairs: Sequence[Pair]) -> str:
+    for holds, text in RELATIONS:
+        if all(holds(pair.got, pair.want) for pair in pairs):
+            return text
+    return _factor(pairs) or _constant(pairs)
+
+
+def _along_batch(pairs: Sequence[Pair]) -> str:
+    # One sequence alone says nothing about the others.
+    pairs = [pair for pair in pairs if "batch" in pair.axes and pair.sizes["batch"] > 1]
+    if not pairs:
+        return ""
+    rows = [pair.got.movedim(pair.axes.index("batch"), 0) for pair in pairs]
+    if all(alike(row, row[:1].expand_as(row)) for row in rows):
+        return "is the same for every sequence of the batch, and should depend on the sequence"
+    if all(pair.wrong_along("batch") == list(range(1, pair.sizes["batch"])) for pair in pairs):
+        return "is right for the first sequence of the batch only"
+    if all(
+        alike(row.flip(0), pair.want.movedim(pair.axes.index("batch"), 0))
+        for row, pair in zip(rows, pairs, strict=True)
+    ):
+        return "has the sequences of the batch in reverse order"
+    return ""
+
+
+def _along_time(pairs: Sequence[Pair]) -> str:
+    pairs = [pair for pair in pairs if "time" in pair.axes and pair.sizes["time"] > 1]
+    if not pairs:
+        return ""
+    moved = [
+        [tensor.movedim(pair.axes.index("time"), 0) for tensor in (pair.got, pair.want)]
+        for pair in pairs
+    ]
+    if all(alike(got.flip(0), want) for got, want in moved):
+        return "has the steps in reverse order"
+    if all(alike(got[1:], want[:-1]) for got, want in moved):
+        return "comes one step late: at step 2 stands what belongs to step 1"
+    if all(alike(got[:-1], want[1:]) for got, want in moved):
+        return "comes one step early: at step 1 stands what belongs to step 2"
+    if all(alike(got, got[:1].expand_as(got)) for got, want in moved):
+        return "is the same at every step, and should change with the step"
+    longest = max(pairs, key=lambda pair: pair.sizes["time"])
+    wrong, count = longest.wrong_along("time"), longest.sizes["time"]
+    if len(wrong) == count:
+        return "differs from step 1 on"
+    if wrong == list(range(wrong[0], count)) and wrong[0]:
+        right = ["1"] if wrong[0] == 1 else ["1", str(wrong[0])]
+        before = "step 1 is" if wrong[0] == 1 else f"steps {' to '.join(right)} are"
+        step = wrong[0] + 1
+        if step == count:
+            return f"is right but for the last step, {step}"
+        return f"starts well: {before} right, from step {step} on it differs"
+    steps = listed([str(index + 1) for index in wrong[:5]])
+    return f"is wrong at step {steps} of {count}" if len(wrong) < 6 else ""
+
+
+def _largest(name: str, pair: Pair) -> str:
+    difference = (pair.got.double() - pair.want.double()).abs()
+    index = int(difference.argmax())
+    size = rounded(difference.flatten()[index].item())
+    places = []
+    for axis, place in zip(pair.axes, np.unravel_index(index, pair.got.shape), strict=False):
+        word = {"batch": "sequence", "time": "step"}.get(axis, f"{axis} unit")
+        places.append(f"{word} {place + 1}")
+    at = f", at {listed(places)}" if places else ""
+    return f"The largest difference in your {called(name)} is {size}{at}."
+
+
+def _tensor_values(
+    name: str, exercise: Exercise, attempts: Sequence[Attempt], wrong: Sequence[Attempt]
+) -> list[str]:
+    pairs = []
+    for attempt in wrong:
+        got, want = attempt.outcome.results[name], attempt.expected.results[name]
+        axes = exercise.axes.get(name, ())
+        known = sizes(exercise, attempt.case.arguments)
+        known.update(zip(axes, want.shape, strict=True) if axes else {})
+        pairs.append(Pair(got, want, axes, known))
+    where = right_only(attempts, wrong)
+    largest = _largest(name, pairs[0])
+    if not pairs[0].got.is_floating_point():
+        return [*where, largest] if where else [largest]
+    diagnoses = (_relation, _along_batch, _along_time)
+    found = next((text for diagnose in diagnoses if (text := diagnose(pairs))), "")
+    if not found:
+        first = f"Your {called(name)} has the right shape, but its values differ."
+        return [*where, largest] if where else [first, largest]
+    return [f"Your {called(name)} {found}{'' if found.endswith('?') else '.'}", *where, largest]
+
+
+def _fact_values(name: str, attempts: Sequence[Attempt], wrong: Sequence[Attempt]) -> list[str]:
+    got, want = wrong[0].outcome.results[name], wrong[0].expected.results[name]
+    if isinstance(got, dict) and isinstance(want, dict):
+        key = next(k for k in want if not alike(got.get(k), want[k]))
+        name, got, want = f"{name} of {key}", got.get(key, "missing"), want[key]
+    return [f"Your {called(name)} is {got}, expected {want}.", *right_only(attempts, wrong)]
+
+
+def values(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
+    """Diagnose wrong numbers in the right form."""
+    for name in attempts[0].expected.results:
+        wrong = [a for a in attempts if a.difference == name]
+        if wrong and isinstance(wrong[0].expected.results[name], Tensor):
+            return _tensor_values(name, exercise, attempts, wrong)
+        if wrong:
+            return _fact_values(name, attempts, wrong)
+    return []
