@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Bbox
@@ -25,6 +25,15 @@ MARGIN = 0.08
 ARROW_HEAD = "-|>,head_length=0.42,head_width=0.2"
 #: Half the height of a capital letter, in inches a point: labels of a row share their baseline.
 HALF_CAPITAL = 0.365 / 72
+#: The letters of mathematics are smaller than those of text of the same size.
+MATH_SCALE = 1.2
+#: Strokes of what steps back are thinner.
+MUTED_WIDTH = 0.9
+
+
+def label_size(label: str, size: float) -> float:
+    """Return the font size in points at which a label looks as large as text of a size."""
+    return size * (MATH_SCALE if label.startswith("$") else 1)
 
 
 def text_width(label: str, size: float = FONT_SIZE) -> float:
@@ -32,7 +41,7 @@ def text_width(label: str, size: float = FONT_SIZE) -> float:
     if not label.strip():
         return 0.0
     with matplotlib.rc_context(RC):
-        path = TextPath((0, 0), label, size=size, prop=FontProperties())
+        path = TextPath((0, 0), label, size=label_size(label, size), prop=FontProperties())
     return float(path.get_extents().width) / 72
 
 
@@ -81,22 +90,21 @@ class Canvas:
     ) -> None:
         """Draw a box in the colour of its role, with a label in its middle."""
         (x, y), (width, height) = centre, size
-        fill = f"{role}_fill" if f"{role}_fill" in COLOURS else "paper"
         patch = FancyBboxPatch(
             (x - width / 2, y - height / 2),
             width,
             height,
             boxstyle=f"round,pad=0,rounding_size={radius}",
-            facecolor=colour("paper" if muted else fill),
+            facecolor=self._fill(role, muted),
             edgecolor=colour("muted" if muted else role),
-            linewidth=LINE_WIDTH,
+            linewidth=MUTED_WIDTH if muted else LINE_WIDTH,
             linestyle=(0, (3, 2)) if dashed else "solid",
             gid=f"box-{name}",
             clip_on=False,
             zorder=3,
         )
         self._axes.add_patch(patch)
-        self.label(f"{name}-label", (x, y), label, muted=muted)
+        self.label(name, (x, y), label, muted=muted)
 
     def panel(self, name: str, lower_left: Point, upper_right: Point) -> None:
         """Draw a pale area behind everything else."""
@@ -136,7 +144,7 @@ class Canvas:
                 at[1] - HALF_CAPITAL * size,
                 text,
                 color=colour("muted" if muted else role),
-                fontsize=size,
+                fontsize=label_size(text, size),
                 ha=align,
                 va="baseline",
                 gid=f"text-{name}",
@@ -163,7 +171,7 @@ class Canvas:
                 mutation_scale=FONT_SIZE,
                 facecolor=shade if arrow else "none",
                 edgecolor=shade,
-                linewidth=LINE_WIDTH,
+                linewidth=MUTED_WIDTH if muted else LINE_WIDTH,
                 capstyle="butt",
                 joinstyle="miter",
                 gid=f"{'arrow' if arrow else 'line'}-{name}",
@@ -172,16 +180,33 @@ class Canvas:
             )
         )
 
-    def mark(self, name: str, at: Point, *, role: str, muted: bool = False) -> None:
+    def circle(
+        self, name: str, centre: Point, radius: float, label: str, role: str, *, muted: bool = False
+    ) -> None:
+        """Draw a round box in the colour of its role, with a label in its middle."""
+        self._axes.add_patch(
+            Circle(
+                centre,
+                radius,
+                facecolor=self._fill(role, muted),
+                edgecolor=colour("muted" if muted else role),
+                linewidth=MUTED_WIDTH if muted else LINE_WIDTH,
+                gid=f"box-{name}",
+                clip_on=False,
+                zorder=3,
+            )
+        )
+        self.label(name, centre, label, muted=muted)
+
+    def mark(self, name: str, at: Point, *, role: str = "ink") -> None:
         """Draw a small filled square."""
         half = 0.05
         self._axes.add_patch(
-            FancyBboxPatch(
+            Rectangle(
                 (at[0] - half, at[1] - half),
                 2 * half,
                 2 * half,
-                boxstyle="square,pad=0",
-                facecolor=colour("muted" if muted else role),
+                facecolor=colour(role),
                 edgecolor="none",
                 gid=f"mark-{name}",
                 clip_on=False,
@@ -189,20 +214,24 @@ class Canvas:
             )
         )
 
-    def dot(self, name: str, at: Point, *, role: str = "ink", muted: bool = False) -> None:
+    def dot(self, name: str, at: Point, *, role: str, muted: bool = False) -> None:
         """Draw a dot where a wire branches."""
-        radius = 0.035
         self._axes.add_patch(
-            matplotlib.patches.Circle(
+            Circle(
                 at,
-                radius,
+                0.035,
                 facecolor=colour("muted" if muted else role),
                 edgecolor="none",
                 gid=f"dot-{name}",
                 clip_on=False,
-                zorder=4,
+                zorder=3,
             )
         )
+
+    @staticmethod
+    def _fill(role: str, muted: bool) -> str:
+        fill = f"{role}_fill"
+        return colour(fill if fill in COLOURS and not muted else "paper")
 
     def figure(self) -> Figure:
         """Return the figure, as large as what was drawn on it."""

@@ -23,7 +23,8 @@ class Node:
 
     `kind` is a box (a matrix or a function), an operator (a small circle), a dot (where a wire
     branches) or an end (where a wire enters or leaves the cell: only its label is seen). `part` is
-    the name by which `highlight` finds it. `shape` stands below the label of an end.
+    the name by which `highlight` finds it. `shape` stands below the label of an end, or, where the
+    wire goes up, beside it.
     """
 
     name: str
@@ -81,7 +82,7 @@ CELLS: Mapping[str, Cell] = {
         frame=((0.0, 0.0), (3.75, 2.0)),
         nodes=(
             Node(
-                "h before", "end", (-0.52, 1.05), "$h_{t-1}$", "state", "state", "(batch, hidden)"
+                "h before", "end", (-0.62, 1.05), "$h_{t{-}1}$", "state", "state", "(batch, hidden)"
             ),
             Node("x", "end", (1.62, -0.46), "$x_t$", "input", "input", "(batch, input)"),
             Node("W_hh", "box", (0.62, 1.05), "$W_{hh}$", "state", "state"),
@@ -90,8 +91,8 @@ CELLS: Mapping[str, Cell] = {
             Node("sum", "operator", (1.62, 1.05), "$+$", "ink", "sum"),
             Node("tanh", "box", (2.47, 1.05), "$\\tanh$", "state", "tanh"),
             Node("branch", "dot", (3.25, 1.05), "", "state", "output"),
-            Node("h up", "end", (3.25, 2.3), "$h_t$", "state", "output"),
-            Node("h", "end", (4.2, 1.05), "$h_t$", "state", "output", "(batch, hidden)"),
+            Node("h up", "end", (3.25, 2.3), "$h_t$", "state", "output", "(batch, hidden)"),
+            Node("h", "end", (4.2, 1.05), "$h_t$", "state", "output"),
         ),
         wires=(
             Wire("h before", "W_hh", "state", "state"),
@@ -107,23 +108,23 @@ CELLS: Mapping[str, Cell] = {
     ),
     # h_t = tanh(W_ih x_t + W_oh y_(t-1) + b), y_t = W_ho h_t + b_o, Jordan (1986)
     "jordan": Cell(
-        frame=((0.0, 0.0), (5.25, 2.0)),
+        frame=((0.0, 0.0), (4.1, 2.0)),
         nodes=(
             Node(
-                "y before", "end", (-0.52, 1.05), "$y_{t-1}$", "output", "state", "(batch, output)"
+                "y before", "end", (-0.6, 1.05), "$y_{t{-}1}$", "output", "state", "(batch, output)"
             ),
-            Node("x", "end", (1.62, -0.46), "$x_t$", "input", "input", "(batch, input)"),
-            Node("W_oh", "box", (0.62, 1.05), "$W_{oh}$", "output", "state"),
-            Node("W_ih", "box", (1.62, 0.38), "$W_{ih}$", "input", "input"),
-            Node("b", "box", (1.62, 1.68), "$b$", "ink", "bias"),
-            Node("sum", "operator", (1.62, 1.05), "$+$", "ink", "sum"),
-            Node("tanh", "box", (2.4, 1.05), "$\\tanh$", "state", "tanh"),
-            Node("W_ho", "box", (3.4, 1.05), "$W_{ho}$", "output", "output"),
-            Node("b_o", "box", (4.2, 1.68), "$b_o$", "ink", "output"),
-            Node("output sum", "operator", (4.2, 1.05), "$+$", "ink", "output"),
-            Node("branch", "dot", (4.8, 1.05), "", "output", "output"),
-            Node("y up", "end", (4.8, 2.3), "$y_t$", "output", "output"),
-            Node("y", "end", (5.7, 1.05), "$y_t$", "output", "output", "(batch, output)"),
+            Node("x", "end", (1.22, -0.46), "$x_t$", "input", "input", "(batch, input)"),
+            Node("W_oh", "box", (0.5, 1.05), "$W_{oh}$", "output", "state"),
+            Node("W_ih", "box", (1.22, 0.38), "$W_{ih}$", "input", "input"),
+            Node("b", "box", (1.22, 1.68), "$b$", "ink", "bias"),
+            Node("sum", "operator", (1.22, 1.05), "$+$", "ink", "sum"),
+            Node("tanh", "box", (1.9, 1.05), "$\\tanh$", "state", "tanh"),
+            Node("W_ho", "box", (2.78, 1.05), "$W_{ho}$", "output", "output"),
+            Node("b_o", "box", (3.42, 1.68), "$b_o$", "ink", "output"),
+            Node("output sum", "operator", (3.42, 1.05), "$+$", "ink", "output"),
+            Node("branch", "dot", (3.83, 1.05), "", "output", "output"),
+            Node("y up", "end", (3.83, 2.3), "$y_t$", "output", "output", "(batch, output)"),
+            Node("y", "end", (4.55, 1.05), "$y_t$", "output", "output"),
         ),
         wires=(
             Wire("y before", "W_oh", "state", "output"),
@@ -184,32 +185,35 @@ def draw_cell(cell: Cell, highlight: Collection[str] = (), *, shapes: bool = Tru
         )
     canvas = Canvas()
     canvas.panel("cell", *cell.frame)
+    (_, bottom), (_, top) = cell.frame
     nodes = {node.name: node for node in cell.nodes}
     for node in cell.nodes:
-        _draw_node(
-            canvas, node, muted=bool(highlight) and node.part not in highlight, shapes=shapes
-        )
+        _draw_node(canvas, node, muted=bool(highlight) and node.part not in highlight)
+        if shapes and node.shape:
+            _draw_shape(canvas, node, beside=not bottom < node.at[1] < top)
     for wire in cell.wires:
         muted = bool(highlight) and wire.part not in highlight
         _draw_wire(canvas, wire, nodes[wire.start], nodes[wire.end], muted=muted)
     return canvas.figure()
 
 
-def _draw_node(canvas: Canvas, node: Node, *, muted: bool, shapes: bool) -> None:
+def _draw_node(canvas: Canvas, node: Node, *, muted: bool) -> None:
     name = node.name.replace(" ", "-")
-    size = (2 * node.half[0], 2 * node.half[1])
     if node.kind == "dot":
         canvas.dot(name, node.at, role=node.role, muted=muted)
     elif node.kind == "end":
         canvas.label(name, node.at, node.label, role=node.role, muted=muted)
-        if shapes and node.shape:
-            below = (node.at[0], node.at[1] - 0.24)
-            canvas.label(
-                f"{name}-shape", below, node.shape, role="muted", size=SMALL_SIZE, muted=muted
-            )
+    elif node.kind == "operator":
+        canvas.circle(name, node.at, OPERATOR / 2, node.label, node.role, muted=muted)
     else:
-        radius = OPERATOR / 2 if node.kind == "operator" else 0.08
-        canvas.box(name, node.at, size, node.label, node.role, muted=muted, radius=radius)
+        size = (2 * node.half[0], 2 * node.half[1])
+        canvas.box(name, node.at, size, node.label, node.role, muted=muted)
+
+
+def _draw_shape(canvas: Canvas, node: Node, *, beside: bool) -> None:
+    (x, y), name = node.at, f"{node.name.replace(' ', '-')}-shape"
+    at, align = ((x + node.half[0], y), "left") if beside else ((x, y - 0.24), "center")
+    canvas.label(name, at, node.shape, role="muted", size=SMALL_SIZE, align=align)
 
 
 def _draw_wire(canvas: Canvas, wire: Wire, start: Node, end: Node, *, muted: bool) -> None:

@@ -1,23 +1,28 @@
 """A recurrent network unrolled over time."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from matplotlib.figure import Figure
 
-from .canvas import Canvas, text_width
+from .canvas import Canvas, Point, text_width
+from .network import Network
 from .style import SMALL_SIZE
 
-BOX_HEIGHT = 0.40
-MIN_BOX_WIDTH = 0.50
+# All in inches.
+BOX_HEIGHT = 0.42
+TALL = BOX_HEIGHT / 2
+MIN_BOX_WIDTH = 0.52
 GAP = 0.36
 FEEDBACK_GAP = 0.46
-ROW_GAP = 0.40
+ROW_GAP = 0.42
 PAIR_GAP = 0.30
-OFFSET = 0.12
-WIRE_TO_BOX = 0.2
-WEIGHTS = ("input", "state", "output")
+JOINT_GAP = 0.22
+JOINT_HEIGHT = 0.08
+LOSS_RADIUS = 0.19
+GRADIENT_OFFSET = 0.12
+LOOP = 0.30
+FEEDBACK_TO_BOX = 0.2
 
 
 def unrolled_graph(
@@ -36,7 +41,7 @@ def unrolled_graph(
     losses: Collection[int] = (),
     gradients: tuple[int, int] | None = None,
 ) -> Figure:
-    r"""Draw a recurrent network unrolled over time.
+    """Draw a recurrent network unrolled over time.
 
     Time runs from left to right, depth upwards, gradients from right to left. Steps are counted
     from 1, as in the equations. Text between dollar signs is set as mathematics.
@@ -48,10 +53,11 @@ def unrolled_graph(
     outputs
         One label a step; `None` where nothing is read out. `None` alone: no read-out at all.
     states
-        One label a step, `$h_1$`, `$h_2$` ... if not given. With several layers the layer is added
-        as an index above; with two directions an arrow is.
+        One label a step; `$h_1$`, `$h_2$` ... if not given. With several layers the layer is added
+        as an index above; in a single layer with two directions, an arrow is.
     initial
-        Label of the state before the first step; `None`: not drawn.
+        Label of the state before the first step (of the output, where that is fed back in place of
+        the state); `None`: not drawn.
     layers
         Number of recurrent layers, one above the other.
     bidirectional
@@ -61,7 +67,8 @@ def unrolled_graph(
         `"input"`: the output of a step goes to the input of the next, as in generated text.
         `"state"`: it goes back in place of the state, as in the network of Jordan (1986).
     weights
-        Labels of the arrows: keys `"input"`, `"state"`, `"output"`.
+        Labels of the arrows: keys `"input"`, `"state"` (what comes from the step before) and
+        `"output"`.
     rolled
         Whether the rolled drawing stands on the left: one step, with a loop. The square on the loop
         is the delay of one step.
@@ -78,7 +85,7 @@ def unrolled_graph(
     Returns
     -------
     matplotlib.figure.Figure
-        About 0.9 inches a step. Up to seven columns are legible on a phone.
+        About 0.9 inches a step. Up to seven steps are legible on a phone.
 
     Raises
     ------
@@ -97,12 +104,11 @@ def unrolled_graph(
     ...     groups={"encoder": (1, 2), "decoder": (3, 4)},
     ... )
     """
-    network = _Network(
+    steps = range(1, len(inputs) + 1)
+    network = Network(
         inputs=tuple(inputs),
-        outputs=tuple(outputs) if outputs is not None else (None,) * len(inputs),
-        states=tuple(states)
-        if states is not None
-        else tuple(f"$h_{{{t}}}$" for t in range(1, len(inputs) + 1)),
+        outputs=(None,) * len(inputs) if outputs is None else tuple(outputs),
+        states=tuple(f"$h_{{{step}}}$" for step in steps) if states is None else tuple(states),
         initial=initial,
         layers=layers,
         bidirectional=bidirectional,
@@ -114,345 +120,208 @@ def unrolled_graph(
         losses=frozenset(losses),
         gradients=gradients,
     )
-    network.check()
-    drawing = _Drawing(network)
-    drawing.draw()
-    return drawing.canvas.figure()
+    return Drawing(network).figure()
 
 
-@dataclass(frozen=True)
-class _Network:
-    """What `unrolled_graph` was asked for."""
+class Drawing:
+    """Places a network on a canvas. A column is a moment, a row is a depth."""
 
-    inputs: tuple[str | None, ...]
-    outputs: tuple[str | None, ...]
-    states: tuple[str, ...]
-    initial: str | None
-    layers: int
-    bidirectional: bool
-    feedback: str | None
-    weights: dict[str, str]
-    rolled: bool
-    groups: dict[str, tuple[int, int]]
-    highlight: frozenset[int]
-    losses: frozenset[int]
-    gradients: tuple[int, int] | None
-
-    @property
-    def steps(self) -> range:
-        return range(1, len(self.inputs) + 1)
-
-    @property
-    def directions(self) -> tuple[str, ...]:
-        return ("forward", "backward") if self.bidirectional else ("forward",)
-
-    def check(self) -> None:
-        """Raise ValueError where the request contradicts itself."""
-        if not self.inputs:
-            raise ValueError("inputs is empty; expected a label (or None) for each step")
-        for name, labels in (("outputs", self.outputs), ("states", self.states)):
-            if len(labels) != len(self.inputs):
-                raise ValueError(
-                    f"{name} has {len(labels)} labels and inputs has {len(self.inputs)}; "
-                    "expected one a step in both"
-                )
-        if self.layers < 1:
-            raise ValueError(f"layers is {self.layers}; expected 1 or more")
-        if self.feedback not in (None, "input", "state"):
-            raise ValueError(f"feedback is {self.feedback!r}; expected 'input', 'state' or None")
-        if unknown := set(self.weights) - set(WEIGHTS):
-            raise ValueError(
-                f"weights has the keys {sorted(unknown)}; expected some of {list(WEIGHTS)}"
-            )
-        self._check_steps()
-        self._check_feedback()
-        self._check_gradients()
-
-    def _check_steps(self) -> None:
-        named = {"highlight": self.highlight, "losses": self.losses}
-        named |= {f"group {label!r}": frozenset(ends) for label, ends in self.groups.items()}
-        if self.gradients is not None:
-            named["gradients"] = frozenset(self.gradients)
-        for name, steps in named.items():
-            if outside := sorted(set(steps) - set(self.steps)):
-                raise ValueError(
-                    f"{name} names step {outside[0]}; expected steps from 1 to {len(self.inputs)}"
-                )
-        taken: set[int] = set()
-        for label, (first, last) in self.groups.items():
-            steps = set(range(first, last + 1))
-            if not steps or steps & taken:
-                raise ValueError(
-                    f"group {label!r} is ({first}, {last}); expected (first, last) from left to "
-                    "right, and no step in two groups"
-                )
-            taken |= steps
-        if self.groups and self.rolled:
-            raise ValueError("groups and rolled were both given; a rolled network has one step")
-        for step in sorted(self.losses):
-            if self.outputs[step - 1] is None:
-                raise ValueError(f"losses names step {step}, which has no output to compare")
-
-    def _check_feedback(self) -> None:
-        if self.feedback is None:
-            return
-        if self.bidirectional:
-            raise ValueError(
-                "feedback and bidirectional were both given; a network that feeds its outputs "
-                "back cannot see the future: leave one out"
-            )
-        if self.feedback == "state" and self.layers > 1:
-            raise ValueError(
-                f"feedback is 'state' with {self.layers} layers; expected one layer, whose output "
-                "takes the place of its state"
-            )
-        if self.feedback == "state" and None in self.outputs[:-1]:
-            raise ValueError("feedback is 'state', so each step but the last needs an output")
-        if all(label is None for label in self.outputs[:-1]):
-            raise ValueError(f"feedback is {self.feedback!r}, but there is no output to feed back")
-
-    def _check_gradients(self) -> None:
-        if self.gradients is None:
-            return
-        start, end = self.gradients
-        if start < end:
-            raise ValueError(
-                f"gradients is {self.gradients}; expected (from, to) with from >= to: gradients "
-                "run from right to left"
-            )
-        if start not in self.losses:
-            raise ValueError(
-                f"gradients starts at step {start}, but losses names {sorted(self.losses)}; "
-                "a gradient starts at a loss"
-            )
-        if self.bidirectional or self.feedback == "state":
-            raise ValueError("gradients is drawn for networks with states from left to right only")
-
-
-class _Drawing:
-    """Places the network on a canvas; x is time, y is depth, in inches."""
-
-    def __init__(self, network: _Network) -> None:
+    def __init__(self, network: Network) -> None:
         self.net = network
         self.canvas = Canvas()
-        labels = [*network.inputs, *network.outputs, *network.states]
-        if network.initial is not None:
-            labels.append(network.initial)
+        labels = [*network.inputs, *network.outputs, network.initial]
+        labels += [self.state_label(state, 1, "forward") for state in network.states]
         widest = max(text_width(label) for label in labels if label is not None)
         self.width = max(MIN_BOX_WIDTH, widest + 0.2)
-        # The boxes of the two directions stand side by side, apart, so that arrows pass beside them.
+        self.half = self.width / 2
+        # The two directions stand side by side, so that arrows pass beside their boxes.
         self.shift = 0.7 * self.width if network.bidirectional else 0.0
+        self.weight_width = text_width(network.weights.get("state", ""), SMALL_SIZE)
         gap = FEEDBACK_GAP if network.feedback else GAP
-        if "state" in network.weights:
-            gap += text_width(network.weights["state"], SMALL_SIZE) - 0.1
-        self.pitch = self.width + self.shift + gap
-        self.row_gap = ROW_GAP + (0.06 if network.weights else 0)
-        self.heights = self._heights()
-        self.left = self.pitch * (0 if network.initial is not None else 1)
+        self.pitch = self.width + self.shift + max(gap, gap + self.weight_width - 0.12)
+        self.rows = self._rows()
 
-    def _heights(self) -> dict[object, float]:
-        """Return the height of each row: input, (layer, direction), joints, output, loss."""
-        heights: dict[object, float] = {"input": 0.0}
+    def _rows(self) -> dict[object, float]:
+        """Return the height of each row."""
+        rows: dict[object, float] = {"input": 0.0}
         y = 0.0
         for layer in range(1, self.net.layers + 1):
-            y += BOX_HEIGHT + self.row_gap
-            heights[layer, "forward"] = y
+            y += BOX_HEIGHT + ROW_GAP
+            rows[layer, "forward"] = y
             if self.net.bidirectional:
-                y += BOX_HEIGHT + PAIR_GAP
-                heights[layer, "backward"] = y
-                heights[layer, "joint"] = y + BOX_HEIGHT / 2 + 0.22
-                y += 0.22
-        heights["output"] = y + BOX_HEIGHT + self.row_gap
-        heights["loss"] = heights["output"] + BOX_HEIGHT + 0.32
-        return heights
+                rows[layer, "backward"] = y + BOX_HEIGHT + PAIR_GAP
+                y = rows[layer, "joint"] = rows[layer, "backward"] + TALL + JOINT_GAP
+                y -= TALL
+        rows["output"] = y + BOX_HEIGHT + ROW_GAP
+        rows["loss"] = rows["output"] + TALL + ROW_GAP * 0.75 + LOSS_RADIUS
+        return rows
 
-    def at(self, kind: str, step: float, layer: int = 1, direction: str = "forward") -> tuple:
-        """Return the centre of a box."""
-        x = step * self.pitch
-        if kind != "state":
-            return (x, self.heights[kind])
-        sign = {"forward": -1, "backward": 1}[direction]
-        return (x + sign * self.shift / 2, self.heights[layer, direction])
+    def figure(self) -> Figure:
+        """Draw everything, what lies behind first."""
+        net = self.net
+        self.draw_groups()
+        for step in net.steps:
+            labels = (net.inputs[step - 1], net.states[step - 1], net.outputs[step - 1])
+            self.draw_column(str(step), step * self.pitch, labels, muted=self.muted(step))
+            self.draw_time(step)
+        if net.initial is not None:
+            self.draw_initial(net.initial)
+        for step in net.losses:
+            self.draw_loss(step)
+        if net.gradients is not None:
+            self.draw_gradients(*net.gradients)
+        if net.rolled:
+            self.draw_rolled()
+        return self.canvas.figure()
+
+    # Where things are, and how they are called.
 
     def muted(self, step: int) -> bool:
+        """Whether a step stands back behind others."""
         return bool(self.net.highlight) and step not in self.net.highlight
 
-    def draw(self) -> None:
-        self.draw_groups()
-        for step in self.net.steps:
-            self.draw_column(str(step), step, muted=self.muted(step))
-            self.draw_time(step)
-        if self.net.initial is not None:
-            self.draw_initial(self.net.initial)
-        if self.net.gradients is not None:
-            self.draw_gradients(*self.net.gradients)
-        if self.net.rolled:
-            self.draw_rolled()
+    def state_at(self, x: float, layer: int, direction: str = "forward") -> Point:
+        """Return the centre of a state in the column at x."""
+        side = -1 if direction == "forward" else 1
+        return (x + side * self.shift / 2, self.rows[layer, direction])
+
+    def state_name(self, step: object, layer: int, direction: str) -> str:
+        """Return the name of a state's box."""
+        return f"state-{step}-{layer}" + (f"-{direction}" if self.net.bidirectional else "")
 
     def state_label(self, label: str, layer: int, direction: str) -> str:
-        """Add the layer and the direction to a label where there are several."""
-        if not label.endswith("$"):
+        """Add the layer, or the direction, to a label where there are several."""
+        if not label.startswith("$"):
             return label
-        body = label[1:-1]
+        body = label.strip("$")
+        if self.net.layers > 1:
+            return f"${{{body}}}^{{({layer})}}$"
         if self.net.bidirectional:
             arrow = "right" if direction == "forward" else "left"
-            body = rf"\over{arrow}arrow{{{body}}}"
-        if self.net.layers > 1:
-            body = f"{{{body}}}^{{({layer})}}"
-        return f"${body}$"
+            return rf"$\over{arrow}arrow{{{body}}}$"
+        return label
 
-    def draw_column(self, name: str, step: float, *, muted: bool, labels: tuple = ()) -> None:
+    # Upwards: one moment.
+
+    def draw_column(
+        self,
+        name: str,
+        x: float,
+        labels: tuple[str | None, str, str | None],
+        *,
+        muted: bool,
+    ) -> None:
         """Draw what belongs to one moment: input, states, output and the arrows between them."""
-        index = int(step) - 1
-        net = self.net
-        source, state, target = labels or (net.inputs[index], net.states[index], net.outputs[index])
+        source, state, target = labels
         size = (self.width, BOX_HEIGHT)
+        below, bottom, weight = None, TALL, "input"
         if source is not None:
-            self.canvas.box(
-                f"input-{name}", self.at("input", step), size, source, "input", muted=muted
-            )
-        below = f"input-{name}" if source is not None else None
-        bottom = BOX_HEIGHT / 2
-        for layer in range(1, net.layers + 1):
-            for direction in net.directions:
-                suffix = f"-{direction}" if net.bidirectional else ""
-                box = f"state-{name}-{layer}{suffix}"
-                x, y = self.at("state", step, layer, direction)
+            below = f"input-{name}"
+            self.canvas.box(below, (x, 0.0), size, source, "input", muted=muted)
+        for layer in range(1, self.net.layers + 1):
+            for direction in self.net.directions:
+                box = self.state_name(name, layer, direction)
+                centre = self.state_at(x, layer, direction)
                 text = self.state_label(state, layer, direction)
-                self.canvas.box(box, (x, y), size, text, "state", muted=muted)
+                self.canvas.box(box, centre, size, text, "state", muted=muted)
                 if below is not None:
-                    self.up(f"{below}-{box}", x, bottom, y - BOX_HEIGHT / 2, "input", muted)
-            below, bottom = f"state-{name}-{layer}", y + BOX_HEIGHT / 2
-            if net.bidirectional:
-                below, bottom = self.draw_joint(name, step, layer, muted)
-        if target is None:
-            return
-        x, y = self.at("output", step)
-        self.canvas.box(f"output-{name}", (x, y), size, target, "output", muted=muted)
-        self.up(f"{below}-output-{name}", x, bottom, y - BOX_HEIGHT / 2, "output", muted)
-        if step in net.losses and not labels:
-            x, y = self.at("loss", step)
-            self.canvas.box(
-                f"loss-{name}",
-                (x, y),
-                (0.36, 0.36),
-                rf"$\ell_{{{name}}}$",
-                "gradient",
-                muted=muted,
-                radius=0.18,
-            )
-            self.up(
-                f"output-{name}-loss-{name}",
-                x,
-                self.heights["output"] + BOX_HEIGHT / 2,
-                y - 0.18,
-                "",
-                muted,
-            )
+                    self.up(f"{below}-{box}", centre[0], bottom, centre[1] - TALL, weight, muted)
+            below, bottom = box, centre[1] + TALL
+            if self.net.bidirectional:
+                below, bottom = self.draw_joint(name, x, layer, muted=muted)
+            weight = "input"
+        if target is not None:
+            y = self.rows["output"]
+            self.canvas.box(f"output-{name}", (x, y), size, target, "output", muted=muted)
+            self.up(f"{below}-output-{name}", x, bottom, y - TALL, "output", muted)
+
+    def draw_joint(self, name: str, x: float, layer: int, *, muted: bool) -> tuple[str, float]:
+        """Draw the bar that joins the directions of a layer; return its name and its top."""
+        joint, y = f"joint-{name}-{layer}", self.rows[layer, "joint"]
+        size = (self.width + self.shift, JOINT_HEIGHT)
+        self.canvas.box(joint, (x, y), size, "", "state", muted=muted, radius=JOINT_HEIGHT / 2)
+        for direction in self.net.directions:
+            x0, y0 = self.state_at(x, layer, direction)
+            arrow = f"{self.state_name(name, layer, direction)}-{joint}"
+            self.canvas.wire(arrow, [(x0, y0 + TALL), (x0, y - JOINT_HEIGHT / 2)], muted=muted)
+        return joint, y + JOINT_HEIGHT / 2
 
     def up(self, name: str, x: float, start: float, end: float, weight: str, muted: bool) -> None:
         """Draw an arrow upwards, with the label of its weight on the left."""
         self.canvas.wire(name, [(x, start), (x, end)], muted=muted)
-        if weight in self.net.weights and ("backward" not in name):
-            self.canvas.label(
-                f"weight-{name}",
-                (x - 0.06, (start + end) / 2 - 0.02),
-                self.net.weights[weight],
-                size=SMALL_SIZE,
-                align="right",
-                muted=muted,
-            )
+        self.weight(name, (x - 0.06, (start + end) / 2), weight, "right", muted)
 
-    def draw_joint(self, name: str, step: float, layer: int, muted: bool) -> tuple[str, float]:
-        """Draw the bar that joins the two directions of a layer; return its name and its top."""
-        y = self.heights[layer, "joint"]
-        joint = f"joint-{name}-{layer}"
-        reach = (self.shift + self.width) / 2
-        self.canvas.box(
-            joint, (step * self.pitch, y), (2 * reach, 0.08), "", "state", muted=muted, radius=0.04
-        )
-        for direction in self.net.directions:
-            x, bottom = self.at("state", step, layer, direction)
-            self.canvas.wire(
-                f"state-{name}-{layer}-{direction}-{joint}",
-                [(x, bottom + BOX_HEIGHT / 2), (x, y - 0.04)],
-                muted=muted,
-            )
-        return joint, y + 0.04
+    def weight(self, name: str, at: Point, weight: str, align: str, muted: bool) -> None:
+        """Write the label of a weight, if it has one."""
+        label = self.net.weights.get(weight, "")
+        self.canvas.label(f"weight-{name}", at, label, size=SMALL_SIZE, align=align, muted=muted)
+
+    def draw_loss(self, step: int) -> None:
+        """Draw the mark of a loss above an output."""
+        x, y, muted = step * self.pitch, self.rows["loss"], self.muted(step)
+        label = rf"$\ell_{{{step}}}$"
+        self.canvas.circle(f"loss-{step}", (x, y), LOSS_RADIUS, label, "gradient", muted=muted)
+        start, end = self.rows["output"] + TALL, y - LOSS_RADIUS
+        self.canvas.wire(f"output-{step}-loss-{step}", [(x, start), (x, end)], muted=muted)
+
+    # Sideways: from moment to moment.
 
     def draw_time(self, step: int) -> None:
-        """Draw the arrows that arrive at a step from the step before."""
-        net, half = self.net, self.width / 2
-        before = step - 1
-        if before == 0 and net.initial is None:
-            first = True
-        else:
-            first = False
-        if not first and (net.feedback != "state" or before == 0):
-            for layer in range(1, net.layers + 1):
-                x0, y = self.at("state", before, layer)
-                x1, _ = self.at("state", step, layer)
-                suffix = "-forward" if net.bidirectional else ""
-                name = f"state-{before}-{layer}{suffix}-state-{step}-{layer}{suffix}"
-                self.along(name, x0 + half, x1 - half, y, self.muted(step))
-        if net.bidirectional and (step < len(net.inputs) or net.initial is not None):
-            for layer in range(1, net.layers + 1):
-                x0, y = self.at("state", step, layer, "backward")
-                x1, _ = self.at("state", step + 1, layer, "backward")
-                name = f"state-{step + 1}-{layer}-backward-state-{step}-{layer}-backward"
-                self.along(name, x1 - half, x0 + half, y, self.muted(step))
-        if net.feedback and before > 0 and net.outputs[before - 1] is not None:
-            self.draw_feedback(before, step)
+        """Draw the arrows between a step and its neighbours from which something comes."""
+        net, x = self.net, step * self.pitch
+        from_left = step > 1 or net.initial is not None
+        from_right = net.bidirectional and (step < len(net.inputs) or net.initial is not None)
+        for layer in range(1, net.layers + 1):
+            if from_left and (net.feedback != "state" or step == 1):
+                self.draw_along(step - 1, step, layer, "forward")
+            if from_right:
+                self.draw_along(step + 1, step, layer, "backward")
+        if net.feedback and step > 1 and net.outputs[step - 2] is not None:
+            self.draw_feedback(x - self.pitch, x, step)
 
-    def along(self, name: str, start: float, end: float, y: float, muted: bool) -> None:
-        """Draw an arrow in time, with the label of its weight above."""
-        self.canvas.wire(name, [(start, y), (end, y)], muted=muted)
-        if "state" in self.net.weights:
-            middle = (start + end - (WIRE_TO_BOX if self.net.feedback == "input" else 0)) / 2
-            self.canvas.label(
-                f"weight-{name}",
-                (middle, y + 0.13),
-                self.net.weights["state"],
-                size=SMALL_SIZE,
-                muted=muted,
-            )
+    def draw_along(self, before: int, step: int, layer: int, direction: str) -> None:
+        """Draw the arrow from the state of a step to that of the next in its direction."""
+        side = 1 if direction == "forward" else -1
+        x0, y = self.state_at(before * self.pitch, layer, direction)
+        x1, _ = self.state_at(step * self.pitch, layer, direction)
+        start, end = x0 + side * self.half, x1 - side * self.half
+        name = "-".join(self.state_name(at, layer, direction) for at in (before, step))
+        if self.net.feedback == "state":
+            name = name.replace("state", "output", 1)
+        self.canvas.wire(name, [(start, y), (end, y)], muted=self.muted(step))
+        # Beside the wire that brings an output down, not on it.
+        crossed = self.net.feedback == "input" and before > 0
+        middle = (start + end - (FEEDBACK_TO_BOX if crossed else 0)) / 2
+        self.weight(name, (middle, y + 0.13), "state", "center", self.muted(step))
 
-    def draw_feedback(self, before: int, step: int) -> None:
-        net, half, muted = self.net, self.width / 2, self.muted(step)
-        x0, y0 = self.at("output", before)
-        x1, state_y = self.at("state", step)
-        wire = x1 - half - WIRE_TO_BOX
-        if net.feedback == "state":
-            name = f"output-{before}-state-{step}-1"
-            points = [(x0 + half, y0), (wire, y0), (wire, state_y), (x1 - half, state_y)]
-            if "state" in net.weights:
-                self.canvas.label(
-                    f"weight-{name}",
-                    (wire - 0.06, (y0 + state_y) / 2),
-                    net.weights["state"],
-                    size=SMALL_SIZE,
-                    align="right",
-                    muted=muted,
-                )
-        elif net.inputs[step - 1] is not None:
-            name = f"output-{before}-input-{step}"
-            points = [(x0 + half, y0), (wire, y0), (wire, 0), (x1 - half, 0)]
+    def draw_feedback(self, x0: float, x1: float, step: int) -> None:
+        """Draw the way of an output to the next step."""
+        high, state = self.rows["output"], self.rows[1, "forward"]
+        wire, left = x1 - self.half - FEEDBACK_TO_BOX, x1 - self.half
+        way = [(x0 + self.half, high), (wire, high)]
+        target = f"state-{step}-1"
+        if self.net.feedback == "state":
+            way += [(wire, state), (left, state)]
+            at = (wire - 0.06, (high + state) / 2)
+            self.weight(f"output-{step - 1}-{target}", at, "state", "right", self.muted(step))
+        elif self.net.inputs[step - 1] is not None:
+            target = f"input-{step}"
+            way += [(wire, 0.0), (left, 0.0)]
         else:
-            name = f"output-{before}-state-{step}-1"
-            bottom = state_y - BOX_HEIGHT / 2
-            low = bottom - self.row_gap / 2 - 0.04
-            points = [(x0 + half, y0), (wire, y0), (wire, low), (x1, low), (x1, bottom)]
-        self.canvas.wire(name, points, role="output", muted=muted)
+            low = state - TALL - ROW_GAP * 0.6
+            way += [(wire, low), (x1, low), (x1, state - TALL)]
+        name = f"output-{step - 1}-{target}"
+        self.canvas.wire(name, way, role="output", muted=self.muted(step))
 
     def draw_initial(self, label: str) -> None:
-        ends = {"forward": 0, "backward": len(self.net.inputs) + 1}
+        """Draw what there is before the first step of each direction."""
+        role = "output" if self.net.feedback == "state" else "state"
         for layer in range(1, self.net.layers + 1):
             for direction in self.net.directions:
-                suffix = f"-{direction}" if self.net.bidirectional else ""
-                role = "output" if self.net.feedback == "state" else "state"
+                step = 0 if direction == "forward" else len(self.net.inputs) + 1
                 self.canvas.box(
-                    f"{role}-{ends[direction]}-{layer}{suffix}",
-                    self.at("state", ends[direction], layer, direction),
+                    self.state_name(step, layer, direction).replace("state", role),
+                    self.state_at(step * self.pitch, layer, direction),
                     (self.width, BOX_HEIGHT),
                     self.state_label(label, layer, direction),
                     role,
@@ -461,94 +330,95 @@ class _Drawing:
                 )
 
     def draw_groups(self) -> None:
-        margin = min(0.14, (self.pitch - self.width) / 2 - 0.04)
-        used = (
-            "output"
-            if any(label is not None for label in self.net.outputs)
-            else (self.net.layers, self.net.directions[-1])
-        )
-        top = self.heights["loss" if self.net.losses else used] + BOX_HEIGHT / 2
-        bottom = -BOX_HEIGHT / 2
+        """Draw a shaded area behind the steps of each group, with its name at the top."""
+        top_state = self.rows[self.net.layers, self.net.directions[-1]]
+        top = (self.rows["output"] if self.net.has_outputs else top_state) + TALL
+        if self.net.losses:
+            top = self.rows["loss"] + LOSS_RADIUS
+        margin = (self.pitch - self.width - self.shift) / 2 - 0.04
+        reach = self.half + self.shift / 2 + min(0.14, margin)
         for label, (first, last) in self.net.groups.items():
-            left = first * self.pitch - self.width / 2 - margin
-            right = last * self.pitch + self.width / 2 + margin
+            left, right = first * self.pitch - reach, last * self.pitch + reach
             name = label.replace(" ", "-")
-            self.canvas.panel(name, (left, bottom - 0.14), (right, top + 0.36))
-            self.canvas.label(name, ((left + right) / 2, top + 0.2), label, role="muted")
+            self.canvas.panel(name, (left, -TALL - 0.14), (right, top + 0.38))
+            self.canvas.label(name, ((left + right) / 2, top + 0.22), label, role="muted")
+
+    # Backwards: gradients.
 
     def draw_gradients(self, start: int, end: int) -> None:
-        half, tall = self.width / 2, BOX_HEIGHT / 2
+        """Draw the way of the gradient from a loss back to a step, beside the arrows forwards."""
+        net = self.net
         for step in range(start, end - 1, -1):
-            x, y = self.at("output", step)
-            if step in self.net.losses:
-                down = [(f"loss-{step}-output-{step}", self.heights["loss"] - 0.165, y + tall)]
-                down.append(
-                    (
-                        f"output-{step}-state-{step}-{self.net.layers}",
-                        y - tall,
-                        self.heights[self.net.layers, "forward"] + tall,
+            x = step * self.pitch
+            if step in net.losses:
+                edge = self.rows["loss"] - (LOSS_RADIUS**2 - GRADIENT_OFFSET**2) ** 0.5
+                top, output = f"state-{step}-{net.layers}", self.rows["output"]
+                self.draw_down(f"loss-{step}-output-{step}", x, edge, output + TALL)
+                low = self.rows[net.layers, "forward"] + TALL
+                self.draw_down(f"output-{step}-{top}", x, output - TALL, low)
+            for layer in range(net.layers, 0, -1):
+                y, name = self.rows[layer, "forward"], f"state-{step}-{layer}"
+                if layer > 1:
+                    low = self.rows[layer - 1, "forward"] + TALL
+                    self.draw_down(f"{name}-state-{step}-{layer - 1}", x, y - TALL, low)
+                if step > end:
+                    left, right = x - self.pitch + self.half, x - self.half
+                    below = y - GRADIENT_OFFSET
+                    self.canvas.wire(
+                        f"gradient-{name}-state-{step - 1}-{layer}",
+                        [(right, below), (left, below)],
+                        role="gradient",
                     )
-                )
-            else:
-                down = []
-            for layer in range(self.net.layers, 1, -1):
-                down.append(
-                    (
-                        f"state-{step}-{layer}-state-{step}-{layer - 1}",
-                        self.heights[layer, "forward"] - tall,
-                        self.heights[layer - 1, "forward"] + tall,
-                    )
-                )
-            for name, high, low in down:
-                self.canvas.wire(
-                    f"gradient-{name}", [(x + OFFSET, high), (x + OFFSET, low)], role="gradient"
-                )
-            if step == end:
-                continue
-            for layer in range(1, self.net.layers + 1):
-                x1, y1 = self.at("state", step, layer)
-                self.canvas.wire(
-                    f"gradient-state-{step}-{layer}-state-{step - 1}-{layer}",
-                    [(x1 - half, y1 - OFFSET), (x1 - self.pitch + half, y1 - OFFSET)],
-                    role="gradient",
-                )
+
+    def draw_down(self, name: str, x: float, high: float, low: float) -> None:
+        """Draw a gradient down a column, on the right of the arrow upwards."""
+        beside = x + GRADIENT_OFFSET
+        self.canvas.wire(f"gradient-{name}", [(beside, high), (beside, low)], role="gradient")
+
+    # Rolled: one moment, with loops.
 
     def draw_rolled(self) -> None:
-        net, half = self.net, self.width / 2
-        weight = text_width(net.weights.get("state", ""), SMALL_SIZE)
-        reach = (
-            half
-            + 0.34
-            + (weight + 0.06 if weight else 0)
-            + (0.24 if net.feedback == "input" else 0)
-        )
-        x = self.left - half - 0.55 - reach
-        step = x / self.pitch
-        any_input = any(label is not None for label in net.inputs)
-        any_output = any(label is not None for label in net.outputs)
-        labels = ("$x_t$" if any_input else None, "$h_t$", "$y_t$" if any_output else None)
-        self.draw_column("t", step, muted=False, labels=labels)
-        middle = self.heights[1, "forward"]
-        self.canvas.label("equals", (x + reach + 0.27, middle), "$=$", size=18)
-        for layer in range(1, net.layers + 1):
-            for direction in net.directions:
-                self.draw_loop(step, layer, direction)
-
-    def draw_loop(self, step: float, layer: int, direction: str) -> None:
+        """Draw the network as one step with loops, on the left of the unrolled one."""
         net = self.net
-        sign = 1 if direction == "forward" else -1
-        x, y = self.at("state", step, layer, direction)
-        edge, far = x + sign * self.width / 2, x + sign * (self.width / 2 + 0.28)
-        self.canvas.wire(
-            f"loop-{layer}-{direction}",
-            [(edge, y + 0.1), (far, y + 0.1), (far, y - 0.1), (edge, y - 0.1)],
+        reach = self.half + self.shift / 2 + LOOP + 0.16 + self.weight_width
+        if net.feedback == "input":
+            reach += 0.24
+        first = 0 if net.initial is not None else 1
+        equals = first * self.pitch - self.half - self.shift / 2 - 0.28
+        x = equals - 0.2 - reach
+        labels = (
+            "$x_t$" if net.has_inputs else None,
+            "$h_t$",
+            "$y_t$" if net.has_outputs else None,
         )
-        self.canvas.mark(f"delay-{layer}-{direction}", (far, y), role="ink")
-        if "state" in net.weights:
-            self.canvas.label(
-                f"weight-loop-{layer}-{direction}",
-                (far + sign * 0.09, y),
-                net.weights["state"],
-                size=SMALL_SIZE,
-                align="left" if sign > 0 else "right",
-            )
+        self.draw_column("t", x, labels, muted=False)
+        self.canvas.label("equals", (equals, self.rows[1, "forward"]), "$=$", size=15)
+        if net.feedback != "state":
+            for layer in range(1, net.layers + 1):
+                for direction in net.directions:
+                    self.draw_loop(x, layer, direction)
+        if net.feedback:
+            self.draw_feedback_loop(x, x + (reach if net.feedback == "input" else self.half + LOOP))
+
+    def draw_loop(self, x: float, layer: int, direction: str) -> None:
+        """Draw the loop of a state, which is delayed by one step."""
+        side = 1 if direction == "forward" else -1
+        x0, y = self.state_at(x, layer, direction)
+        edge, far = x0 + side * self.half, x0 + side * (self.half + LOOP)
+        name = f"loop-{self.state_name('t', layer, direction)}"
+        self.canvas.wire(name, [(edge, y + 0.1), (far, y + 0.1), (far, y - 0.1), (edge, y - 0.1)])
+        self.canvas.mark(name, (far, y))
+        self.weight(name, (far + side * 0.1, y), "state", "left" if side > 0 else "right", False)
+
+    def draw_feedback_loop(self, x: float, far: float) -> None:
+        """Draw the loop of an output, which is delayed by one step."""
+        high, low = self.rows["output"], self.rows[1, "forward"]
+        if self.net.feedback == "input" and self.net.has_inputs:
+            low = 0.0
+        edge = x + self.half
+        way = [(edge, high), (far, high), (far, low), (edge, low)]
+        self.canvas.wire("loop-output-t", way, role="output")
+        middle = (far, (high + self.rows[1, "forward"]) / 2)
+        self.canvas.mark("loop-output-t", middle, role="output")
+        if self.net.feedback == "state":
+            self.weight("loop-output-t", (far + 0.1, middle[1]), "state", "left", False)

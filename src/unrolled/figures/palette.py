@@ -22,7 +22,7 @@ COLOURS: dict[str, tuple[str, str]] = {
     # Curves that have no role in the network.
     "series_1": ("#00707a", "#4fc3cf"),
     "series_2": ("#96590a", "#e3b553"),
-    "series_3": ("#4b5563", "#b4bdc9"),
+    "series_3": ("#4a3a9a", "#a0a8ff"),
     # What carries the drawing.
     "ink": ("#1f2430", "#e3e7ed"),
     "muted": ("#626b7a", "#99a2b0"),

@@ -24,11 +24,9 @@ Scale = Literal["linear", "log"]
 # house colour: a value keeps its colour in light and in dark.
 _COLD = ("#274b9f", "#3d67b5", "#5883c8", "#78a0d9", "#9cbce6", "#c5d8ef")
 _WARM = ("#facea6", "#edac73", "#d98c4c", "#c26d2f", "#a8501a", "#8d320b")
-_SEA = (
-    "#f9f7e8", "#bfe6cf", "#94d1ba", "#72b9a8", "#57a197", "#408988", "#2f707a", "#20586c", "#12415f"
-)  # fmt: skip
+_SEA = ("#f9f7e8", "#bfe6cf", "#94d1ba", "#72b9a8", "#57a197", "#408988", "#2f707a", "#20586c")
 DIVERGING = LinearSegmentedColormap.from_list("diverging", [*_COLD, "#f5f4f0", *_WARM], N=65)
-SEQUENTIAL = LinearSegmentedColormap.from_list("sequential", _SEA, N=65)
+SEQUENTIAL = LinearSegmentedColormap.from_list("sequential", [*_SEA, "#12415f"], N=65)
 #: Text in the cells of a heatmap, on dark and on light colours.
 CELL_TEXT = ("#fdfdfd", "#141414")
 #: From here on cells are a picture in the SVG, not a shape each, and touch.
@@ -280,7 +278,13 @@ def _limits(cells: NDArray, limits: tuple[float, float] | None) -> Normalize:
     return Normalize(low, high if high > low else low + 1)
 
 
-def _cell_size(shape, rows, columns, values, norm) -> tuple[float, float]:
+def _cell_size(
+    shape: tuple[int, ...],
+    rows: Sequence[str] | None,
+    columns: Sequence[str] | None,
+    values: str | None,
+    norm: Normalize,
+) -> tuple[float, float]:
     """Return width and height of a cell in inches, so that labels and numbers fit."""
     high, wide = shape
     needed = max((text_width(label, SMALL_SIZE) + 0.06 for label in columns or ()), default=0)
@@ -305,9 +309,9 @@ def _name_cells(axis: Axis, labels: Sequence[str] | None, count: int) -> None:
         axis.set_ticks(np.arange(count) + 0.5, labels)
         return
     # Numbered from 1, as in the equations; not all, where there are many.
-    stride = -(-count // 10)
-    shown = np.arange(0, count, stride)
-    axis.set_ticks(shown + 0.5, [str(number + 1) for number in shown])
+    stride = next(step for step in (1, 5, 10, 50, 100, count) if count <= 12 * step)
+    numbers = np.arange(stride, count + 1, stride)
+    axis.set_ticks(numbers - 0.5, [str(number) for number in numbers])
 
 
 def _text_colour(cell: tuple[float, ...]) -> str:

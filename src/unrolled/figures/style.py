@@ -25,7 +25,8 @@ RC: dict[str, object] = {
     "savefig.bbox": None,
     "font.family": ["DejaVu Sans"],
     "font.size": FONT_SIZE,
-    "mathtext.fontset": "stix",
+    # As the equations of the page.
+    "mathtext.fontset": "cm",
     "axes.facecolor": colour("paper"),
     "axes.edgecolor": colour("muted"),
     "axes.labelcolor": colour("ink"),
@@ -75,10 +76,11 @@ def style() -> None:
     11.0
     """
     matplotlib.rcParams.update(RC)
+    if get_ipython() is None:
+        return
     # No date in the file, so that the same figure is the same file.
     options = {"bbox_inches": None, "metadata": {"Date": None}}
     inline = InlineBackend.instance()
     inline.figure_formats = {"svg"}
     inline.print_figure_kwargs = options
-    if get_ipython() is not None:
-        set_matplotlib_formats("svg", **options)
+    set_matplotlib_formats("svg", **options)
