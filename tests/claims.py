@@ -1,0 +1,136 @@
+"""What the chapters claim, and for each claim a null for which it must not hold.
+
+A claim is a cell of a chapter that asserts a conclusion; its id ends in ``-claim``. A test runs the
+cells that it needs, once for each change: under a *null* (untrained, memory cut, ...) the assertion
+must fail; for other seeds it must hold.
+"""
+
+from typing import NamedTuple
+
+
+class Change(NamedTuple):
+    """In the cell with this id, ``old`` (which stands there once) becomes ``new``."""
+
+    cell: str
+    old: str
+    new: str
+
+
+class Claim(NamedTuple):
+    """A cell that asserts something, the cells before it that it needs, and what to change."""
+
+    chapter: str
+    cell: str
+    needs: tuple[str, ...]
+    nulls: dict[str, Change]
+    seeds: dict[str, Change]
+
+
+def _seed(cell: str, seed: int) -> Change:
+    return Change(cell, "seed = 0", f"seed = {seed}")
+
+
+OTHER_SEEDS = (1, 2, 3, 4)
+LEARNT = ("imports", "task", "train", "learn")
+RECORDED = ("imports", "task", "train", "learn", "recorded", "recorded-table")
+
+
+def _instead_of(variant: str, other: str) -> Change:
+    """The recorded results of one variant stand in the place of another's."""
+    results = 'results = recorded["results"]'
+    return Change(
+        "recorded", results, f'{results} | {{"{variant}": recorded["results"]["{other}"]}}'
+    )
+
+
+CLAIMS = [
+    Claim(
+        "02-recurrent-cell",
+        "bits-claim",
+        ("imports", "two-memories", "bits", "bits-result"),
+        nulls={
+            "both feed back the state": Change(
+                "bits-result", '("Jordan", "output")', '("Jordan", "state")'
+            ),
+            "both feed back the output": Change(
+                "bits-result", '("Elman", "state")', '("Elman", "output")'
+            ),
+            "untrained": Change("bits", "steps=600", "steps=0"),
+        },
+        seeds={"seeds 0 to 4": Change("bits-result", "range(3)", "range(5)")},
+    ),
+    Claim(
+        "02-recurrent-cell",
+        "bounds-claim",
+        ("imports", "bounds"),
+        nulls={
+            "no rotation": Change("bounds", "nn.init.orthogonal_(", "0.1 * nn.init.normal_("),
+            "no tanh": Change("bounds", '("tanh", 1.5)', '("identity", 1.5)'),
+        },
+        seeds={
+            f"seed {seed}": Change("bounds", "manual_seed(0)", f"manual_seed({seed})")
+            for seed in OTHER_SEEDS
+        },
+    ),
+    Claim(
+        "02-recurrent-cell",
+        "order-claim",
+        ("imports", "sentence", "order"),
+        nulls={
+            "the same order": Change(
+                "order", '"it", "is", "what", "time"', '"what", "time", "is", "it"'
+            ),
+        },
+        seeds={
+            f"seed {seed}": Change("sentence", "manual_seed(1)", f"manual_seed({seed})")
+            for seed in (0, 2, 3, 4)
+        },
+    ),
+    Claim(
+        "02-recurrent-cell",
+        "learn-claim",
+        LEARNT,
+        nulls={
+            "memory cut": Change("learn", "memory=memory", "memory=False"),
+            "untrained": Change("learn", "steps=600", "steps=0"),
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "02-recurrent-cell",
+        "recorded-claim",
+        RECORDED,
+        nulls={
+            "memory cut": _instead_of("memory", "memory cut"),
+            "no tanh": _instead_of("memory", "no tanh"),
+            "windows exchanged": _instead_of("window 4", "window 16"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "02-recurrent-cell",
+        "popular-claim",
+        (*LEARNT, "popular", "popular-trains"),
+        nulls={
+            "registered weights": Change(
+                "popular",
+                "torch.randn(hidden_size, hidden_size)",
+                "nn.Parameter(torch.randn(hidden_size, hidden_size))",
+            ),
+            "read-out untrained": Change(
+                "popular-trains", "steps=200", "steps=40, learning_rate=0.0"
+            ),
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "02-recurrent-cell",
+        "saturation-claim",
+        (*RECORDED, "saturation"),
+        nulls={
+            "scaled weights": Change("saturation", "nn.init.normal_(parameter)", "pass"),
+            "scaled weights, recorded": _instead_of("randn weights", "memory"),
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+]
