@@ -14,12 +14,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
+
 from unrolled.exercises.calling import misfit, untouched
 from unrolled.exercises.diagnosis import diagnose, recognised
 from unrolled.exercises.exercise import Case, Draw, Exercise, Mistake
 from unrolled.exercises.guard import Guarded, run_guarded, source_file
-from unrolled.exercises.outcome import Attempt, Outcome, run_case
+from unrolled.exercises.outcome import Attempt, Outcome, alike, run_case
 from unrolled.exercises.report import Hints, Report, Source
+from unrolled.exercises.wording import listed
 
 __all__ = [
     "Case",
@@ -37,6 +40,8 @@ __all__ = [
 
 # How long a submission may take, in seconds.
 TIME_LIMIT = 5.0
+# References and listed mistakes take milliseconds; no exercise should come near this.
+OWN_LIMIT = 60.0
 
 _hints_shown: dict[str, int] = {}
 
@@ -130,13 +135,8 @@ def check_with_seed(
     -------
     Report
     """
-
-    def report(passed: bool, messages: list[str], printed: str = "") -> Report:
-        return Report(exercise.id, exercise.title, passed, True, tuple(messages), printed)
-
     if messages := misfit(exercise, submission):
-        return report(False, messages)
-
+        return _report(exercise, messages)
     cases: list[Case] = []
     expected: list[Outcome] = []
 
@@ -144,35 +144,73 @@ def check_with_seed(
         cases.extend(exercise.cases(Draw(seed)))
         expected.extend(run_case(exercise, exercise.solution, case, seed) for case in cases)
 
-    run_guarded(run_reference, 60.0, seed)
     came: list[Outcome] = []
-    run = run_guarded(
-        lambda: came.extend(run_case(exercise, submission, case, seed) for case in cases),
-        time_limit,
-        seed,
-        source_file(submission),
-    )
+
+    def run_submission() -> None:
+        came.extend(run_case(exercise, submission, case, seed) for case in cases)
+
+    run_guarded(run_reference, OWN_LIMIT, seed)
+    run = run_guarded(run_submission, time_limit, seed, source_file(submission))
     notes = _notes(run)
     if not run.in_time:
-        return report(False, [_too_slow(run, time_limit), *notes], run.printed)
+        return _report(exercise, [_too_slow(run, time_limit), *notes], run.printed)
     attempts = [Attempt(*parts) for parts in zip(cases, expected, came, strict=True)]
     if untouched(submission, attempts):
-        gentle = "Not attempted yet. Replace `raise NotImplementedError` by your own code."
-        return Report(exercise.id, exercise.title, False, False, (gentle,))
+        gentle = "Not attempted yet: put your own code in place of `raise NotImplementedError`."
+        return _report(exercise, [gentle], attempted=False)
     if all(attempt.difference is None for attempt in attempts):
         what = "values and gradients" if exercise.gradients else "everything that is compared"
-        return report(True, [f"Right in {what}, in {len(cases)} cases.", *notes], run.printed)
+        praise = f"Right in {what}, in {len(cases)} cases."
+        return _report(exercise, [praise, *notes], run.printed, passed=True)
+    messages = _mistake(exercise, attempts, seed) or _unsteady(exercise, submission, attempts, seed)
+    return _report(exercise, [*(messages or diagnose(exercise, attempts)), *notes], run.printed)
 
-    by_mistake: dict[str, list[Outcome]] = {}
+
+def _report(
+    exercise: Exercise,
+    messages: list[str],
+    printed: str = "",
+    *,
+    passed: bool = False,
+    attempted: bool = True,
+) -> Report:
+    return Report(exercise.id, exercise.title, passed, attempted, tuple(messages), printed)
+
+
+def _mistake(exercise: Exercise, attempts: list[Attempt], seed: int) -> list[str]:
+    """Give the message of the listed mistake that behaves as the submission does."""
+    outcomes: dict[str, list[Outcome]] = {}
 
     def run_mistakes() -> None:
         for mistake in exercise.mistakes:
-            by_mistake[mistake.name] = [run_case(exercise, mistake.code, c, seed) for c in cases]
+            outcomes[mistake.name] = [
+                run_case(exercise, mistake.code, attempt.case, seed) for attempt in attempts
+            ]
 
-    run_guarded(run_mistakes, 60.0, seed)
-    mistake = recognised(attempts, exercise.mistakes, lambda mistake: by_mistake[mistake.name])
-    messages = [mistake.message] if mistake else diagnose(exercise, attempts)
-    return report(False, [*messages, *notes], run.printed)
+    run_guarded(run_mistakes, OWN_LIMIT, seed)
+    mistake = recognised(attempts, exercise.mistakes, outcomes)
+    return [mistake.message] if mistake else []
+
+
+def _unsteady(
+    exercise: Exercise, submission: Callable[..., Any], attempts: list[Attempt], seed: int
+) -> list[str]:
+    """Say so where the same arguments give something else when the code is called again."""
+    wrong = next(attempt for attempt in attempts if attempt.difference is not None)
+    if not isinstance(wrong.outcome.results.get(wrong.difference or ""), Tensor):
+        return []
+    again: list[Outcome] = []
+
+    def run_again() -> None:
+        again.append(run_case(exercise, submission, wrong.case, seed + 1))
+
+    run = run_guarded(run_again, TIME_LIMIT, seed)
+    if not run.in_time or alike(again[0].results, wrong.outcome.results):
+        return []
+    return [
+        "Your code gives another answer when it is called again with the same arguments: is "
+        "something random, or kept from one call to the next?"
+    ]
 
 
 def _too_slow(run: Guarded, time_limit: float) -> str:
@@ -184,11 +222,13 @@ def _too_slow(run: Guarded, time_limit: float) -> str:
 
 
 def _notes(run: Guarded) -> list[str]:
-    notes = [
-        f"Your code calls `{call}`, which changes something for the whole notebook; the check has "
-        "put it back. A function like this one leaves it alone."
-        for call in run.changed
-    ]
+    notes = []
+    if run.changed:
+        calls = listed([f"`{call}`" for call in run.changed])
+        notes.append(
+            f"Your code calls {calls}, which changes something for the whole notebook; the check "
+            "has put it back, and a function like this one should leave it alone."
+        )
     if not run.stopped:
         notes.append(
             "It could not be stopped and still runs in the background: restart the kernel if the "

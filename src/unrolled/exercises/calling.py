@@ -132,6 +132,14 @@ ADVICE = (
     ),
     (r"expected np.ndarray|can't convert", "Stay with torch's own functions rather than NumPy's."),
     (
+        r"Python scalars|converted to Scalar",
+        "Functions of `math` take single numbers: torch has its own, such as `torch.tanh`.",
+    ),
+    (
+        r"before Module.__init__\(\) call",
+        "The first line of `__init__` must be `super().__init__()`.",
+    ),
+    (
         r"does not require grad",
         "The result is cut off from the arguments: look for `detach`, `.data`, `no_grad`.",
     ),

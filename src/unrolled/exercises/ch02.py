@@ -89,6 +89,22 @@ def _state_without_its_weight(x_t, h, weight_ih, weight_hh, bias):
     return torch.tanh(x_t @ weight_ih.T + h + bias)
 
 
+def _weights_exchanged(x_t, h, weight_ih, weight_hh, bias):
+    return torch.tanh(x_t @ weight_hh.T + h @ weight_ih.T + bias)
+
+
+def _state_outside_the_tanh(x_t, h, weight_ih, weight_hh, bias):
+    return torch.tanh(x_t @ weight_ih.T + bias) + h @ weight_hh.T
+
+
+def _bias_outside_the_tanh(x_t, h, weight_ih, weight_hh, bias):
+    return torch.tanh(x_t @ weight_ih.T + h @ weight_hh.T) + bias
+
+
+def _old_state_added(x_t, h, weight_ih, weight_hh, bias):
+    return h + torch.tanh(x_t @ weight_ih.T + h @ weight_hh.T + bias)
+
+
 def _changes_h_in_place(x_t, h, weight_ih, weight_hh, bias):
     h[:] = torch.tanh(x_t @ weight_ih.T + h @ weight_hh.T + bias)
     return h
@@ -148,6 +164,24 @@ STEP = Exercise(
         Mistake(
             _state_without_its_weight,
             "You add the old state as it is: it goes through its weight first, `h @ weight_hh.T`.",
+        ),
+        Mistake(
+            _weights_exchanged,
+            "Your two weights are exchanged: `weight_ih` leads from the input to the hidden state, "
+            "`weight_hh` from hidden to hidden.",
+        ),
+        Mistake(
+            _state_outside_the_tanh,
+            "Your old state stays outside the tanh: add `h @ weight_hh.T` before you squash.",
+        ),
+        Mistake(
+            _bias_outside_the_tanh,
+            "Your bias stays outside the tanh: add it before you squash.",
+        ),
+        Mistake(
+            _old_state_added,
+            "You add the tanh to the old state: in this cell the tanh is the new state, and the "
+            "old one comes in through `weight_hh` only.",
         ),
         Mistake(
             _changes_h_in_place,
@@ -581,9 +615,11 @@ def _run_repaired(submission: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     state = cell(arguments["x_t"], arguments["h"])
     results["new state"] = state
     if isinstance(state, Tensor) and state.requires_grad:
-        optimiser = torch.optim.SGD(cell.parameters(), lr=0.1)
         state.square().sum().backward()
-        optimiser.step()
+        with torch.no_grad():
+            # What `torch.optim.SGD` does; importing that takes seconds.
+            for parameter in cell.parameters():
+                parameter -= 0.1 * parameter.grad if parameter.grad is not None else 0.0
     for name in PARAMETERS:
         moved = not torch.equal(getattr(cell, name), arguments[name])
         results[f"{name} after a step of training"] = "changed" if moved else "unchanged"

@@ -5,7 +5,7 @@ of sentences, the most helpful first, or with an empty list where it has nothing
 in backticks; steps and rows are counted from 1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from unrolled.exercises import calling, form, gradients, values
 from unrolled.exercises.exercise import Exercise, Mistake
@@ -38,7 +38,7 @@ def diagnose(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
 def recognised(
     attempts: Sequence[Attempt],
     mistakes: Sequence[Mistake],
-    outcomes: Callable[[Mistake], list[Outcome]],
+    outcomes: Mapping[str, Sequence[Outcome]],
 ) -> Mistake | None:
     """Find the listed mistake that does exactly what the submission does, or None.
 
@@ -46,7 +46,7 @@ def recognised(
     """
     partly = None
     for mistake in mistakes:
-        pairs = list(zip(attempts, outcomes(mistake), strict=True))
+        pairs = list(zip(attempts, outcomes[mistake.name], strict=True))
         keys = [attempt.difference for attempt in attempts]
         if any(
             first_difference(other, attempt.expected) != key

@@ -1,5 +1,6 @@
 """Results of the wrong form: nothing, another type, another shape, NaN, changed arguments."""
 
+import inspect
 import itertools
 from collections.abc import Sequence
 
@@ -48,7 +49,11 @@ def structure(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
 
 
 def _structure_advice(value: object, wanted: object) -> str:
+    if value is None:
+        return ": is there a `return`?"
     if isinstance(wanted, Tensor):
+        if inspect.isgenerator(value):
+            return ": `return` gives one result, `yield` many."
         if isinstance(value, np.ndarray):
             return ": stay with torch, since NumPy carries no gradient."
         if isinstance(value, list) and value and isinstance(value[0], Tensor):

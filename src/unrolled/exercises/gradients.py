@@ -2,16 +2,10 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from unrolled.exercises.calling import advice_for
 from unrolled.exercises.exercise import Exercise
-from unrolled.exercises.outcome import Attempt, alike
+from unrolled.exercises.outcome import Attempt, alike, is_zero
 from unrolled.exercises.wording import called, error_text, right_only, rounded
-
-
-def _is_zero(gradient: Tensor | None) -> bool:
-    return gradient is None or not gradient.any()
 
 
 def _stopped_at(exercise: Exercise, attempt: Attempt) -> int:
@@ -35,8 +29,8 @@ def _unreached(attempt: Attempt) -> str:
     for key in attempt.expected.gradients:
         probes.setdefault(key[1], []).append(key)
     for name, keys in probes.items():
-        came = any(not _is_zero(attempt.outcome.gradients.get(key)) for key in keys)
-        if not came and any(not _is_zero(attempt.expected.gradients[key]) for key in keys):
+        came = any(not is_zero(attempt.outcome.gradients.get(key)) for key in keys)
+        if not came and any(not is_zero(attempt.expected.gradients[key]) for key in keys):
             return name
     return ""
 

@@ -32,11 +32,10 @@ KEPT_LINES = 10
 KEPT_CHARACTERS = 2000
 
 
-class TimeUp(SystemExit):
+class TimeUp(BaseException):
     """Raised inside a submission when its time is over.
 
-    Not an `Exception`, so that `except Exception` lets it through; a `SystemExit`, because the
-    thread then ends without a word.
+    Not an `Exception`, so that `except Exception` lets it through.
     """
 
 
@@ -54,7 +53,7 @@ class Place:
 
     def __str__(self) -> str:
         in_cell = self.file.startswith("<") or "ipykernel" in self.file or "ipython" in self.file
-        where = f"line {self.line} of your {'cell' if in_cell else Path(self.file).name}"
+        where = f"line {self.line} of {'your cell' if in_cell else Path(self.file).name}"
         return f"{where}, `{self.text}`" if self.text else where
 
 
@@ -220,20 +219,28 @@ def _kept(seed: int, changed: list[str]) -> Iterator[None]:
             if torch.default_generator.initial_seed() != seed:
                 changed.append("torch.manual_seed")
             for setting, at_start, value in zip(_SETTINGS, start, before, strict=True):
-                if setting.read() != at_start:
+                now = setting.read()
+                if now != at_start:
                     changed.append(setting.call)
-                setting.write(value)
+                if now != value:  # writing can be slow: torch imports its compiler for one of them
+                    setting.write(value)
 
 
 @contextlib.contextmanager
 def _streams_kept(printed: Printed) -> Iterator[None]:
-    before = sys.stdin, builtins.input
-    sys.stdin, builtins.input = _NoInput(), _no_input
+    before = sys.stdin, builtins.input, threading.excepthook
+
+    def silent_about_time(args: threading.ExceptHookArgs) -> None:
+        # A second `TimeUp` may arrive while the thread is ending because of the first.
+        if args.exc_type is not TimeUp:
+            before[2](args)
+
+    sys.stdin, builtins.input, threading.excepthook = _NoInput(), _no_input, silent_about_time
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             yield
     finally:
-        sys.stdin, builtins.input = before
+        sys.stdin, builtins.input, threading.excepthook = before
 
 
 # --- The guard ---------------------------------------------------------------------------------

@@ -173,12 +173,14 @@ def _same_error(first: BaseException | None, second: BaseException | None) -> bo
     return type(first) is type(second) and words(first) == words(second)
 
 
+def is_zero(gradient: Tensor | None) -> bool:
+    """Whether a gradient did not arrive, or is zero everywhere."""
+    return gradient is None or not gradient.any()
+
+
 def _same_gradients(first: Outcome, second: Outcome) -> bool:
     def given(outcome: Outcome) -> dict[tuple[str, str], Tensor | None]:
-        return {
-            key: None if value is None or not value.any() else value
-            for key, value in outcome.gradients.items()
-        }
+        return {key: None if is_zero(value) else value for key, value in outcome.gradients.items()}
 
     return (
         first.cut_off == second.cut_off

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unrolled.exercises.exercise import Exercise
-from unrolled.exercises.outcome import Attempt, alike
+from unrolled.exercises.outcome import Attempt, alike, is_zero
 from unrolled.exercises.wording import called, listed, right_only, rounded, sizes
 
 # Relations between what came (first) and what was expected.
@@ -26,6 +26,10 @@ RELATIONS: tuple[tuple[Callable[[Tensor, Tensor], bool], str], ...] = (
     (
         lambda got, want: _is_squashed(want) and alike(got, torch.relu(torch.atanh(want))),
         "has a relu where the tanh should be",
+    ),
+    (
+        lambda got, want: _is_squashed(want) and alike(got, torch.atanh(want).clamp(-1, 1)),
+        "is cut off at -1 and 1 where the tanh should be",
     ),
     (lambda got, want: alike(got, torch.tanh(want)), "went through tanh once too often"),
     (lambda got, want: alike(got, torch.sigmoid(want)), "went through a sigmoid too many"),
@@ -132,14 +136,60 @@ def _along_time(pairs: Sequence[Pair]) -> str:
     if len(wrong) == count:
         return "differs from step 1 on"
     if wrong == list(range(wrong[0], count)) and wrong[0]:
-        right = ["1"] if wrong[0] == 1 else ["1", str(wrong[0])]
-        before = "step 1 is" if wrong[0] == 1 else f"steps {' to '.join(right)} are"
-        step = wrong[0] + 1
+        right, step = wrong[0], wrong[0] + 1
+        steps = (
+            "step 1 is" if right == 1 else f"steps 1 {'and' if right == 2 else 'to'} {right} are"
+        )
         if step == count:
             return f"is right but for the last step, {step}"
-        return f"starts well: {before} right, from step {step} on it differs"
+        return f"starts well: {steps} right, from step {step} on it differs"
     steps = listed([str(index + 1) for index in wrong[:5]])
     return f"is wrong at step {steps} of {count}" if len(wrong) < 6 else ""
+
+
+def _argument_itself(name: str, wrong: Sequence[Attempt]) -> str:
+    for argument in wrong[0].case.arguments:
+        if all(alike(a.outcome.results[name], a.case.arguments[argument]) for a in wrong):
+            return f"is just `{argument}`, as it came in"
+    return ""
+
+
+def _too_much(pairs: Sequence[Pair], wrong: Sequence[Attempt]) -> str:
+    """Say which argument was added once too often, or left out of a sum."""
+    views = [("", [pair.got - pair.want for pair in pairs])]
+    if all(_is_squashed(pair.got) and _is_squashed(pair.want) for pair in pairs):
+        inside = [torch.atanh(pair.got) - torch.atanh(pair.want) for pair in pairs]
+        views.append((" inside the tanh", inside))
+    for argument in wrong[0].case.arguments:
+        given = [attempt.case.arguments[argument] for attempt in wrong]
+        for place, differences in views:
+            for sign, text in ((1, "is added once too often"), (-1, "is missing")):
+                if all(_is_sum(d, g, sign) for d, g in zip(differences, given, strict=True)):
+                    return f"is right but for `{argument}`, which {text}{place}"
+    return ""
+
+
+def _is_sum(difference: Tensor, value: object, sign: int) -> bool:
+    """Whether a difference is this value, in every row."""
+    if not isinstance(value, Tensor) or value.dim() == 0 or not value.any():
+        return False
+    shape = difference.shape
+    fits = value.dim() <= len(shape) and value.shape == shape[len(shape) - value.dim() :]
+    return fits and alike(difference, sign * value.expand(shape))
+
+
+def _independent(name: str, wrong: Sequence[Attempt]) -> str:
+    """Name the arguments that should matter and do not, which their gradients tell."""
+    unused = []
+    for argument in wrong[0].case.arguments:
+        key = name, argument
+        matters = [a for a in wrong if not is_zero(a.expected.gradients.get(key))]
+        if matters and all(is_zero(a.outcome.gradients.get(key)) for a in matters):
+            unused.append(f"`{argument}`")
+    if not unused or any(name in attempt.outcome.cut_off for attempt in wrong):
+        return ""
+    used = "is it used" if len(unused) == 1 else "are they used"
+    return f"does not depend on {listed(unused, 'or')}: {used}?"
 
 
 def _largest(name: str, pair: Pair) -> str:
@@ -168,8 +218,14 @@ def _tensor_values(
     largest = _largest(name, pairs[0])
     if not pairs[0].got.is_floating_point():
         return [*where, largest] if where else [largest]
-    diagnoses = (_relation, _along_batch, _along_time)
-    found = next((text for diagnose in diagnoses if (text := diagnose(pairs))), "")
+    found = (
+        _relation(pairs)
+        or _argument_itself(name, wrong)
+        or _too_much(pairs, wrong)
+        or _along_batch(pairs)
+        or _independent(name, wrong)
+        or _along_time(pairs)
+    )
     if not found:
         first = f"Your {called(name)} has the right shape, but its values differ."
         return [*where, largest] if where else [first, largest]

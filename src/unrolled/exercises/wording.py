@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,10 @@ def right_only(attempts: Sequence[Attempt], wrong: Sequence[Attempt]) -> list[st
     good = [attempt.case.name for attempt in attempts if attempt.case.name not in bad]
     if not good:
         return []
+    if len(good) == 1 and len(bad) > 1:
+        return [f"It is right with {good[0]} only."]
+    if len(bad) == 1 and len(good) > 1:
+        return [f"It is wrong with {bad[0]} only."]
     return [f"It is right with {listed(good)}, but not with {listed(bad, 'or')}."]
 
 
@@ -65,12 +70,12 @@ def kind_of(value: object) -> str:
         return "a generator"
     if callable(value):
         return f"`{getattr(value, '__name__', type(value).__name__)}`, a function or object to call"
-    name = {"int": "a whole number", "float": "a number with a point", "str": "a text"}
+    name = {"int": "a whole number", "float": "a plain number, a `float`", "str": "a text"}
     return name.get(type(value).__name__, f"a `{type(value).__name__}`")
 
 
 def error_text(error: BaseException) -> str:
     """Give the type of an exception and the first line of its message."""
     lines = str(error).replace("`", "'").strip().splitlines()
-    first = lines[0].strip().rstrip(".") if lines else ""
-    return f"`{type(error).__name__}: {first[:200]}`" if first else f"`{type(error).__name__}`"
+    first = textwrap.shorten(lines[0], 160, placeholder=" ...").removesuffix(".") if lines else ""
+    return f"`{type(error).__name__}: {first}`" if first else f"`{type(error).__name__}`"
