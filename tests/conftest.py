@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def offline(request, monkeypatch):
-    """Refuse the network to the programs that a test starts; pytest-socket refuses it to the test."""
+    """Refuse the network to the programs that a test starts: pytest-socket reaches only itself."""
     if request.node.get_closest_marker("enable_socket") is None:
         for name, value in OFFLINE.items():
             monkeypatch.setenv(name, value)
