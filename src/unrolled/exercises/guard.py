@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 # How long a thread may take to end after it was told to.
-GRACE = 1.0
+GRACE = 2.0
 # How much of what the code prints is kept.
 KEPT_LINES = 10
 KEPT_CHARACTERS = 2000
@@ -257,14 +257,64 @@ class Guarded:
     changed: tuple[str, ...]  # the calls that altered something global
 
 
-def _wait(thread: threading.Thread, seconds: float) -> None:
+class _Worker(threading.Thread):
+    """Runs `work`; `TimeUp` can be raised in it until it has ended."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        super().__init__(name="exercise", daemon=True)
+        self.work = work
+        self.errors: list[BaseException] = []
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Run the work; what it raises is kept."""
+        begun = False
+        while True:
+            try:
+                if not begun:
+                    begun = True
+                    self.work()
+                self._end()
+                return
+            except TimeUp:
+                pass
+            except BaseException as error:
+                self.errors.append(error)
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ended.set()
+            self._raise(None)
+
+    def _raise(self, kind: type[TimeUp] | None) -> None:
+        # None takes back what was not delivered: nothing may be raised in Python's own code that
+        # ends a thread.
+        waiting = ctypes.py_object() if kind is None else ctypes.py_object(kind)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident or 0), waiting)
+
+    def interrupt(self) -> None:
+        """Raise `TimeUp` in the thread."""
+        with self._lock:
+            if not self._ended.is_set():
+                self._raise(TimeUp)
+
+    def has_ended(self, seconds: float = 0.0) -> bool:
+        """Wait for the end."""
+        # Not `join`: Ctrl-C during it makes Python 3.11 take a running thread for dead.
+        return self._ended.wait(seconds) or not self.is_alive()
+
+
+def _wait(worker: _Worker, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     # In slices, because on some systems Ctrl-C cannot interrupt a wait.
-    while thread.is_alive() and (left := deadline - time.monotonic()) > 0:
-        thread.join(min(left, 0.1))
+    while not (ended := worker.has_ended(max(0.0, min(deadline - time.monotonic(), 0.1)))):
+        if time.monotonic() >= deadline:
+            break
+    return ended
 
 
-def _stop(thread: threading.Thread) -> bool:
+def _stop(worker: _Worker) -> bool:
     """Raise `TimeUp` in the thread until it ends or the grace is over."""
     deadline = time.monotonic() + GRACE
     interval = sys.getswitchinterval()
@@ -272,14 +322,13 @@ def _stop(thread: threading.Thread) -> bool:
     # switching often gives it many chances to arrive at the one place outside the `try`.
     sys.setswitchinterval(1e-5)
     try:
-        while thread.is_alive() and time.monotonic() < deadline:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeUp)
-            )
-            thread.join(0.001)
+        while time.monotonic() < deadline:
+            worker.interrupt()
+            if worker.has_ended(0.001):
+                return True
     finally:
         sys.setswitchinterval(interval)
-    return not thread.is_alive()
+    return False
 
 
 def run_guarded(
@@ -308,30 +357,19 @@ def run_guarded(
     Exception
         What `work` raised. A `KeyboardInterrupt` of the reader's stops the thread and goes on.
     """
-    errors: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            work()
-        except TimeUp:
-            pass
-        except BaseException as error:
-            errors.append(error)
-
     changed: list[str] = []
     printed = Printed()
     place, stopped = None, True
-    thread = threading.Thread(target=target, name="exercise", daemon=True)
+    worker = _Worker(work)
     with _kept(seed, changed), _streams_kept(printed):
-        thread.start()
+        worker.start()
         in_time = False
         try:
-            _wait(thread, seconds)
-            in_time = not thread.is_alive()
+            in_time = _wait(worker, seconds)
         finally:
             if not in_time:
-                place = _place_of_thread(thread, own_file)
-                stopped = _stop(thread)
-    if in_time and errors:
-        raise errors[0]
+                place = _place_of_thread(worker, own_file)
+                stopped = _stop(worker)
+    if in_time and worker.errors:
+        raise worker.errors[0]
     return Guarded(in_time, stopped, place, printed.text, tuple(changed))
