@@ -70,7 +70,10 @@ class Canvas:
 
     def __init__(self) -> None:
         with matplotlib.rc_context(RC):
-            self._figure = Figure(figsize=(1, 1), layout="none")
+            self._figure = Figure(figsize=(1, 1), layout="constrained")
+            # Taken away, not left out: matplotlib gives a figure that never had a layout that of
+            # the settings when it was saved once.
+            self._figure.set_layout_engine("none")
             FigureCanvasAgg(self._figure)
             self._axes = self._figure.add_axes((0, 0, 1, 1))
         self._axes.set_axis_off()

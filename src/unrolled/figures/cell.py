@@ -11,7 +11,7 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from .canvas import Canvas, Point, text_width
-from .style import FONT_SIZE, SMALL_SIZE
+from .style import SMALL_SIZE
 
 BOX_HEIGHT = 0.40
 OPERATOR = 0.28
@@ -51,7 +51,7 @@ class Node:
 class Wire:
     """A line from a node to a node, along an axis between its corners; an arrow unless to a dot.
 
-    `label` stands above the middle of its first stretch.
+    `label` stands above the middle of its first stretch, or on its right if that goes up.
     """
 
     start: str
@@ -224,8 +224,9 @@ def _draw_wire(canvas: Canvas, wire: Wire, start: Node, end: Node, *, muted: boo
     canvas.wire(name, points, role=wire.role, arrow=end.kind != "dot", muted=muted)
     if wire.label:
         (x0, y0), (x1, y1) = points[:2]
-        above = ((x0 + x1) / 2, (y0 + y1) / 2 + 0.14)
-        canvas.label(f"{name}-wire", above, wire.label, role=wire.role, size=FONT_SIZE, muted=muted)
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        at, align = ((x + 0.07, y), "left") if x0 == x1 else ((x, y + 0.14), "center")
+        canvas.label(f"{name}-wire", at, wire.label, role=wire.role, align=align, muted=muted)
 
 
 def _edge(node: Node, towards: Point) -> Point:

@@ -85,7 +85,8 @@ def unrolled_graph(
     Returns
     -------
     matplotlib.figure.Figure
-        About 0.9 inches a step. Up to seven steps are legible on a phone.
+        Less than 0.9 inches a step with short labels; on a phone, figures up to 7.2 inches wide can
+        be read.
 
     Raises
     ------
@@ -136,7 +137,8 @@ class Drawing:
         self.half = self.width / 2
         # The two directions stand side by side, so that arrows pass beside their boxes.
         self.shift = 0.7 * self.width if network.bidirectional else 0.0
-        self.weight_width = text_width(network.weights.get("state", ""), SMALL_SIZE)
+        weight = self.layer_label(network.weights.get("state", ""), 1)
+        self.weight_width = text_width(weight, SMALL_SIZE)
         gap = FEEDBACK_GAP if network.feedback else GAP
         self.pitch = self.width + self.shift + max(gap, gap + self.weight_width - 0.12)
         self.rows = self._rows()
@@ -191,15 +193,16 @@ class Drawing:
 
     def state_label(self, label: str, layer: int, direction: str) -> str:
         """Add the layer, or the direction, to a label where there are several."""
-        if not label.startswith("$"):
-            return label
-        body = label.strip("$")
-        if self.net.layers > 1:
-            return f"${{{body}}}^{{({layer})}}$"
-        if self.net.bidirectional:
+        if self.net.bidirectional and self.net.layers == 1 and label.startswith("$"):
             arrow = "right" if direction == "forward" else "left"
-            return rf"$\over{arrow}arrow{{{body}}}$"
-        return label
+            return rf"$\over{arrow}arrow{{{label.strip('$')}}}$"
+        return self.layer_label(label, layer)
+
+    def layer_label(self, label: str, layer: int) -> str:
+        """Add the layer to a label where there are several."""
+        if self.net.layers == 1 or not label.startswith("$"):
+            return label
+        return f"${{{label.strip('$')}}}^{{({layer})}}$"
 
     # Upwards: one moment.
 
@@ -214,7 +217,7 @@ class Drawing:
         """Draw what belongs to one moment: input, states, output and the arrows between them."""
         source, state, target = labels
         size = (self.width, BOX_HEIGHT)
-        below, bottom, weight = None, TALL, "input"
+        below, bottom = None, TALL
         if source is not None:
             below = f"input-{name}"
             self.canvas.box(below, (x, 0.0), size, source, "input", muted=muted)
@@ -225,15 +228,21 @@ class Drawing:
                 text = self.state_label(state, layer, direction)
                 self.canvas.box(box, centre, size, text, "state", muted=muted)
                 if below is not None:
-                    self.up(f"{below}-{box}", centre[0], bottom, centre[1] - TALL, weight, muted)
+                    arrow, end = f"{below}-{box}", centre[1] - TALL
+                    self.canvas.wire(arrow, [(centre[0], bottom), (centre[0], end)], muted=muted)
+                    side = -1 if direction == "forward" else 1
+                    at = (centre[0] + side * 0.06, bottom + ROW_GAP / 2)
+                    align = "right" if side < 0 else "left"
+                    self.weight(arrow, at, "input", layer, align=align, muted=muted)
             below, bottom = box, centre[1] + TALL
             if self.net.bidirectional:
                 below, bottom = self.draw_joint(name, x, layer, muted=muted)
-            weight = "input"
         if target is not None:
             y = self.rows["output"]
             self.canvas.box(f"output-{name}", (x, y), size, target, "output", muted=muted)
-            self.up(f"{below}-output-{name}", x, bottom, y - TALL, "output", muted)
+            arrow = f"{below}-output-{name}"
+            self.canvas.wire(arrow, [(x, bottom), (x, y - TALL)], muted=muted)
+            self.weight(arrow, (x - 0.06, bottom + ROW_GAP / 2), "output", muted=muted)
 
     def draw_joint(self, name: str, x: float, layer: int, *, muted: bool) -> tuple[str, float]:
         """Draw the bar that joins the directions of a layer; return its name and its top."""
@@ -246,14 +255,20 @@ class Drawing:
             self.canvas.wire(arrow, [(x0, y0 + TALL), (x0, y - JOINT_HEIGHT / 2)], muted=muted)
         return joint, y + JOINT_HEIGHT / 2
 
-    def up(self, name: str, x: float, start: float, end: float, weight: str, muted: bool) -> None:
-        """Draw an arrow upwards, with the label of its weight on the left."""
-        self.canvas.wire(name, [(x, start), (x, end)], muted=muted)
-        self.weight(name, (x - 0.06, (start + end) / 2), weight, "right", muted)
-
-    def weight(self, name: str, at: Point, weight: str, align: str, muted: bool) -> None:
-        """Write the label of a weight, if it has one."""
+    def weight(
+        self,
+        name: str,
+        at: Point,
+        weight: str,
+        layer: int | None = None,
+        *,
+        align: str = "right",
+        muted: bool,
+    ) -> None:
+        """Write the label of a weight, if it has one; each layer has weights of its own."""
         label = self.net.weights.get(weight, "")
+        if label and layer is not None:
+            label = self.layer_label(label, layer)
         self.canvas.label(f"weight-{name}", at, label, size=SMALL_SIZE, align=align, muted=muted)
 
     def draw_loss(self, step: int) -> None:
@@ -292,7 +307,9 @@ class Drawing:
         # Beside the wire that brings an output down, not on it.
         crossed = self.net.feedback == "input" and before > 0
         middle = (start + end - (FEEDBACK_TO_BOX if crossed else 0)) / 2
-        self.weight(name, (middle, y + 0.13), "state", "center", self.muted(step))
+        self.weight(
+            name, (middle, y + 0.13), "state", layer, align="center", muted=self.muted(step)
+        )
 
     def draw_feedback(self, x0: float, x1: float, step: int) -> None:
         """Draw the way of an output to the next step."""
@@ -303,7 +320,7 @@ class Drawing:
         if self.net.feedback == "state":
             way += [(wire, state), (left, state)]
             at = (wire - 0.06, (high + state) / 2)
-            self.weight(f"output-{step - 1}-{target}", at, "state", "right", self.muted(step))
+            self.weight(f"output-{step - 1}-{target}", at, "state", muted=self.muted(step))
         elif self.net.inputs[step - 1] is not None:
             target = f"input-{step}"
             way += [(wire, 0.0), (left, 0.0)]
@@ -408,7 +425,8 @@ class Drawing:
         name = f"loop-{self.state_name('t', layer, direction)}"
         self.canvas.wire(name, [(edge, y + 0.1), (far, y + 0.1), (far, y - 0.1), (edge, y - 0.1)])
         self.canvas.mark(name, (far, y))
-        self.weight(name, (far + side * 0.1, y), "state", "left" if side > 0 else "right", False)
+        align = "left" if side > 0 else "right"
+        self.weight(name, (far + side * 0.1, y), "state", layer, align=align, muted=False)
 
     def draw_feedback_loop(self, x: float, far: float) -> None:
         """Draw the loop of an output, which is delayed by one step."""
@@ -421,4 +439,4 @@ class Drawing:
         middle = (far, (high + self.rows[1, "forward"]) / 2)
         self.canvas.mark("loop-output-t", middle, role="output")
         if self.net.feedback == "state":
-            self.weight("loop-output-t", (far + 0.1, middle[1]), "state", "left", False)
+            self.weight("loop-output-t", (far + 0.1, middle[1]), "state", align="left", muted=False)

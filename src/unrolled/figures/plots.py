@@ -28,7 +28,7 @@ _SEA = ("#f9f7e8", "#bfe6cf", "#94d1ba", "#72b9a8", "#57a197", "#408988", "#2f70
 DIVERGING = LinearSegmentedColormap.from_list("diverging", [*_COLD, "#f5f4f0", *_WARM], N=65)
 SEQUENTIAL = LinearSegmentedColormap.from_list("sequential", [*_SEA, "#12415f"], N=65)
 #: Text in the cells of a heatmap, on dark and on light colours.
-CELL_TEXT = ("#fdfdfd", "#141414")
+CELL_TEXT = ("#fefefe", "#010101")
 #: From here on cells are a picture in the SVG, not a shape each, and touch.
 MANY_CELLS = 2000
 
@@ -99,7 +99,7 @@ def curves(
                 + (", above 0 on a logarithmic axis" if yscale == "log" else "")
             )
     if unknown := set(colours) - set(values):
-        raise ValueError(f"colours names {sorted(unknown)}; expected labels of series")
+        raise ValueError(f"colours names {min(unknown)!r}; expected labels of series")
     order = iter(SERIES * (len(values) // len(SERIES) + 1))
     shades = {
         label: colour(colours[label] if label in colours else next(order)) for label in values
@@ -238,7 +238,7 @@ def heatmap(
                 axes.text(
                     column + 0.5,
                     row + 0.5,
-                    format(value, values),
+                    format(value, values).replace("-", "\N{MINUS SIGN}"),
                     ha="center",
                     va="center",
                     fontsize=SMALL_SIZE,
@@ -318,7 +318,7 @@ def _text_colour(cell: tuple[float, ...]) -> str:
     """Return the light or the dark text, whichever is easier to read on the cell."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in cell[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return CELL_TEXT[0] if luminance < 0.18 else CELL_TEXT[1]
+    return CELL_TEXT[0] if luminance < 0.179 else CELL_TEXT[1]
 
 
 def _new_figure(height: float, width: float = WIDTH) -> Figure:

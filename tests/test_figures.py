@@ -1,0 +1,871 @@
+"""The drawings: what is in them, their colours, and whether they can be read."""
+
+import functools
+import io
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.patches import Circle
+from matplotlib.text import Text
+
+import pictures
+from unrolled.figures import COLOURS, cell_diagram, curves, heatmap, style, unrolled_graph
+from unrolled.figures.cell import Cell, Node, Wire, draw_cell
+from unrolled.figures.palette import SERIES, colour
+from unrolled.figures.plots import CELL_TEXT, DIVERGING, SEQUENTIAL, spread
+from unrolled.figures.style import RC
+
+ROLES = ("input", "state", "output", "gradient", "gate")
+WORDS = ["What", "time", "is", "it", "?"]
+Y = ["$y_1$", "$y_2$", "$y_3$", "$y_4$", "$y_5$"]
+WEIGHTS = {"input": "$W_{ih}$", "state": "$W_{hh}$", "output": "$W_{ho}$"}
+PHONE = 343  # pixels
+
+
+@pytest.fixture(autouse=True)
+def _default_matplotlib():
+    with matplotlib.rc_context():
+        yield
+
+
+def sine(seeds, points=50):
+    return np.sin(np.arange(points) / 9) + np.random.default_rng(0).normal(size=(seeds, points)) / 9
+
+
+def squares(rows, columns):
+    return np.tanh(np.random.default_rng(1).normal(size=(rows, columns)))
+
+
+def lstm():
+    """Not a kind of the package yet: shows that the language of cells can draw it."""
+    gates = {"f": (0.7, "gate"), "i": (1.45, "gate"), "g": (2.2, "state"), "o": (2.95, "gate")}
+    nodes = [
+        Node("c before", "end", (-0.5, 2.45), "$c_{t{-}1}$", "state", "carousel"),
+        Node("h before", "end", (-0.5, 0.3), "$h_{t{-}1}$", "state", "gates", "(batch, hidden)"),
+        Node("x", "end", (0.25, -0.4), "$x_t$", "input", "gates", "(batch, input)"),
+        Node("joint", "dot", (0.25, 0.3), "", "ink", "gates"),
+        Node("forget", "operator", (0.7, 2.45), "$\\times$", "ink", "carousel"),
+        Node("write", "operator", (1.83, 1.6), "$\\times$", "ink", "carousel"),
+        Node("add", "operator", (1.83, 2.45), "$+$", "ink", "carousel"),
+        Node("branch", "dot", (3.5, 2.45), "", "state", "carousel"),
+        Node("squash", "box", (3.5, 1.97), "$\\tanh$", "state", "output"),
+        Node("read", "operator", (3.5, 1.45), "$\\times$", "ink", "output"),
+        Node("c", "end", (4.5, 2.45), "$c_t$", "state", "carousel"),
+        Node("h", "end", (4.5, 0.3), "$h_t$", "state", "output"),
+    ]
+    wires = [
+        Wire("c before", "forget", "carousel", "state"),
+        Wire("forget", "add", "carousel", "state"),
+        Wire("add", "branch", "carousel", "state"),
+        Wire("branch", "c", "carousel", "state"),
+        Wire("branch", "squash", "output", "state"),
+        Wire("squash", "read", "output"),
+        Wire("read", "h", "output", "state", ((3.5, 0.3),)),
+        Wire("write", "add", "carousel"),
+        Wire("h before", "joint", "gates", "state"),
+        Wire("x", "joint", "gates", "input"),
+    ]
+    for name, (x, role) in gates.items():
+        label = "$\\tanh$" if name == "g" else "$\\sigma$"
+        nodes.append(Node(name, "box", (x, 0.9), label, role, "gates"))
+        nodes.append(Node(f"to {name}", "dot", (x, 0.3), "", "ink", "gates"))
+        wires.append(Wire(f"to {name}", name, "gates"))
+    for before, after in itertools.pairwise(["joint", "to f", "to i", "to g", "to o"]):
+        wires.append(Wire(before, after, "gates"))
+    wires += [
+        Wire("f", "forget", "gates", "gate", label="$f_t$"),
+        Wire("i", "write", "gates", "gate", ((1.45, 1.6),), label="$i_t$"),
+        Wire("g", "write", "gates", "state", ((2.2, 1.6),), label="$g_t$"),
+        Wire("o", "read", "gates", "gate", ((2.95, 1.45),), label="$o_t$"),
+    ]
+    return Cell(((0.0, 0.0), (4.0, 2.75)), tuple(nodes), tuple(wires))
+
+
+FIGURES = {
+    "many to one": lambda: unrolled_graph(WORDS, [None] * 4 + ["question"]),
+    "one to many": lambda: unrolled_graph(
+        ["image", None, None, None], ["three", "four", "two", "<eos>"], feedback="input"
+    ),
+    "many to many": lambda: unrolled_graph(WORDS, Y, initial="$h_0$", highlight=[3]),
+    "rolled": lambda: unrolled_graph(
+        WORDS[:4], Y[:4], initial="$h_0$", weights=WEIGHTS, rolled=True
+    ),
+    "no read-out": lambda: unrolled_graph(WORDS, rolled=True),
+    "language model": lambda: unrolled_graph(
+        list("tim"), list("ime"), initial="$h_0$", feedback="input", weights=WEIGHTS, rolled=True
+    ),
+    "encoder and decoder": lambda: unrolled_graph(
+        ["seven", "and", "twenty", "<bos>", None, None],
+        [None, None, None, "2", "7", "<eos>"],
+        states=["$h_1$", "$h_2$", "$h_3$", "$s_1$", "$s_2$", "$s_3$"],
+        feedback="input",
+        groups={"encoder": (1, 3), "decoder": (4, 6)},
+        losses=[4, 5, 6],
+    ),
+    "bidirectional": lambda: unrolled_graph(WORDS, Y, bidirectional=True),
+    "bidirectional, rolled": lambda: unrolled_graph(
+        WORDS[:2], Y[:2], bidirectional=True, rolled=True, weights=WEIGHTS
+    ),
+    "deep": lambda: unrolled_graph(WORDS[:3], Y[:3], layers=3, initial="$h_0$", rolled=True),
+    "deep and bidirectional": lambda: unrolled_graph(
+        WORDS[:3], Y[:3], layers=2, bidirectional=True, initial="$h_0$"
+    ),
+    "jordan, unrolled": lambda: unrolled_graph(
+        WORDS[:3], Y[:3], feedback="state", initial="$y_0$", weights=WEIGHTS, rolled=True
+    ),
+    "gradients": lambda: unrolled_graph(
+        WORDS[:4], Y[:4], layers=2, initial="$h_0$", losses=[2, 4], gradients=(4, 1)
+    ),
+    "rnn": lambda: cell_diagram("rnn"),
+    "rnn, highlighted": lambda: cell_diagram("rnn", ["state", "sum"]),
+    "jordan": lambda: cell_diagram("jordan"),
+    "lstm": lambda: draw_cell(lstm()),
+    "curves": lambda: curves(
+        np.arange(50),
+        {"training": sine(4) + 2, "held out": sine(4) + 2.01, "shuffled": sine(1)[0] + 2.02},
+        xlabel="step",
+        ylabel="loss (bits per character)",
+        baselines={"always the commonest": 1.2, "uniform": 3.1},
+    ),
+    "curves, logarithmic": lambda: curves(
+        np.arange(1, 51),
+        {name: np.exp(-np.arange(50) / scale) for name, scale in (("RNN", 5), ("LSTM", 20))},
+        xlabel="steps back",
+        ylabel="norm of the gradient",
+        xscale="log",
+        yscale="log",
+        colours={"LSTM": "gate"},
+    ),
+    "heatmap, signed": lambda: heatmap(
+        squares(8, 5),
+        columns=WORDS,
+        xlabel="word",
+        ylabel="unit",
+        colourbar="state",
+        limits=(-1, 1),
+        values=".1f",
+    ),
+    "heatmap, letters": lambda: heatmap(
+        squares(16, 16),
+        columns=list("What time is it?"),
+        xlabel="letter",
+        ylabel="unit",
+        colourbar="state",
+        limits=(-1, 1),
+    ),
+    "heatmap, positive": lambda: heatmap(
+        abs(squares(3, 6)), rows=["un", "deux", "<eos>"], xlabel="a", ylabel="b", colourbar="weight"
+    ),
+    "heatmap, large": lambda: heatmap(
+        squares(60, 90), xlabel="t", ylabel="unit", colourbar="state"
+    ),
+}
+every_figure = pytest.mark.parametrize("name", FIGURES)
+DRAWINGS = [name for name in FIGURES if not name.startswith(("curves", "heatmap"))]
+CELLS_DRAWN = ("rnn", "rnn, highlighted", "jordan", "lstm")
+every_drawing = pytest.mark.parametrize("name", DRAWINGS)
+
+
+@functools.cache
+def drawn(name):
+    """Return a figure, which tests look at and do not change."""
+    return FIGURES[name]()
+
+
+def svg(figure):
+    """Return the SVG as a notebook shows it."""
+    style()
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def names(figure, start):
+    """Return the names (gid) of artists that begin with a word."""
+    return sorted(
+        artist.get_gid().removeprefix(f"{start}-")
+        for artist in figure.findobj()
+        if (artist.get_gid() or "").startswith(f"{start}-")
+    )
+
+
+def texts(figure):
+    """Return what is written in a figure, with its bounding boxes in pixels."""
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    boxes = [(text, text.get_window_extent(renderer)) for text in shown]
+    # Ticks outside the limits are artists, but not drawn.
+    ticks = {
+        id(label): axis
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        for label in (tick.label1, tick.label2)
+    }
+    written = []
+    for text, box in boxes:
+        axis = ticks.get(id(text))
+        if axis is not None:
+            at = 0 if axis.axis_name == "x" else 1
+            place = axis.axes.transData.transform([text.get_position()] * 2)[0][at]
+            low, high = axis.axes.get_window_extent().get_points()[:, at]
+            if not low - 0.01 <= place <= high + 0.01:
+                continue
+        written.append((text, box))
+    assert written
+    return written
+
+
+# The palette.
+
+
+def linear(colours):
+    c = np.array([to_rgb(colour) for colour in colours])
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+TO_XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
+# Machado, Oliveira and Fernandes (2009), severity 1.
+SEEN_BY = {
+    "everybody": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def lab(rgb):
+    t = rgb @ TO_XYZ.T / (TO_XYZ @ np.ones(3))
+    f = np.where(t > 216 / 24389, np.cbrt(t), (24389 / 27 * t + 16) / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
+
+
+def contrast(one, other):
+    high, low = sorted((linear([one, other]) @ TO_XYZ[1]) + 0.05)[::-1]
+    return high / low
+
+
+MODES = pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+
+
+def test_colours_are_six_lower_case_digits_and_all_distinct():
+    lights = [light for light, _ in COLOURS.values()]
+    assert all(re.fullmatch("#[0-9a-f]{6}", shade) for pair in COLOURS.values() for shade in pair)
+    assert len(set(lights)) == len(lights)
+    # A light colour that is also a dark one could be exchanged twice.
+    assert not set(lights) & {dark for _, dark in COLOURS.values()}
+
+
+@MODES
+@pytest.mark.parametrize("role", ["ink", "muted", *ROLES, *SERIES])
+def test_strokes_and_texts_stand_out_from_paper(role, mode):
+    for ground in ("paper", "panel"):
+        least = 4.5 if ground == "paper" else 4.0
+        assert contrast(COLOURS[role][mode], COLOURS[ground][mode]) >= least
+
+
+@MODES
+@pytest.mark.parametrize("role", ROLES)
+def test_ink_can_be_read_in_boxes(role, mode):
+    fill = COLOURS[f"{role}_fill"][mode]
+    assert contrast(COLOURS["ink"][mode], fill) >= 7
+    assert contrast(COLOURS[role][mode], fill) >= 3
+
+
+@MODES
+@pytest.mark.parametrize("eye", SEEN_BY)
+@pytest.mark.parametrize("group", [ROLES, SERIES[:3]], ids=["roles", "series"])
+def test_roles_can_be_told_apart(group, eye, mode):
+    rgb = linear([COLOURS[role][mode] for role in group]) @ np.array(SEEN_BY[eye]).T
+    seen = lab(np.clip(rgb, 0, 1))
+    distances = [np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)]
+    assert min(distances) >= 20
+
+
+def test_unknown_role():
+    with pytest.raises(ValueError, match="no colour role 'loss'; expected one of input, state"):
+        colour("loss")
+
+
+@pytest.mark.parametrize("ramp", [DIVERGING, SEQUENTIAL], ids=lambda ramp: ramp.name)
+def test_colour_ramps_are_even_and_keep_their_colour(ramp):
+    shades = [to_hex(ramp(i)) for i in range(ramp.N)]
+    assert not set(shades) & {shade for pair in COLOURS.values() for shade in pair}
+    lightness = lab(linear(shades))[:, 0]
+    arms = [lightness] if ramp is SEQUENTIAL else [lightness[:33][::-1], lightness[32:]]
+    for arm in arms:
+        steps = -np.diff(arm)
+        assert steps.min() > 0
+        # Nowhere twice as steep as elsewhere, save for rounding to 8 bits.
+        assert steps.max() < 1.6 * steps.mean()
+        assert steps.min() > 0.5 * steps.mean()
+
+
+def test_diverging_ramp_is_as_strong_on_both_sides():
+    lightness = lab(linear([to_hex(DIVERGING(i)) for i in range(65)]))[:, 0]
+    assert abs(lightness - lightness[::-1]).max() < 2.5
+
+
+def shown_colours(root):
+    """Return the colours of all shapes of an SVG, inherited and default ones too."""
+    found = set()
+
+    def walk(element, inherited, hidden):
+        tag = element.tag.rpartition("}")[2]
+        own = dict(inherited)
+        own |= {key: element.get(key) for key in ("fill", "stroke") if element.get(key)}
+        for part in (element.get("style") or "").split(";"):
+            key, _, value = part.partition(":")
+            if key.strip() in ("fill", "stroke"):
+                own[key.strip()] = value.strip()
+        # What stands in <defs> is coloured by the <use> that shows it, unless it says otherwise.
+        hidden = hidden or tag in ("defs", "clipPath")
+        if tag in ("path", "use", "rect", "circle", "polygon", "ellipse", "line") and not hidden:
+            found.update(value for value in own.values() if value != "none")
+        if hidden and tag == "path" and element.get("style"):
+            found.update(own[key] for key in ("fill", "stroke") if key in element.get("style"))
+        for child in element:
+            walk(child, own, hidden)
+
+    walk(root, {"fill": "#000000", "stroke": "none"}, False)
+    return found - {"none"}
+
+
+@every_figure
+def test_only_colours_of_the_house(name):
+    shown = shown_colours(ElementTree.fromstring(svg(drawn(name))))
+    allowed = {light for light, _ in COLOURS.values()} | set(CELL_TEXT)
+    for ramp in (DIVERGING, SEQUENTIAL):
+        allowed |= {to_hex(ramp(i)) for i in range(ramp.N)}
+    assert shown <= allowed
+    assert colour("paper") in shown
+
+
+# Whether figures can be read.
+
+
+@every_figure
+def test_no_text_leaves_the_canvas_or_covers_another(name):
+    figure = drawn(name)
+    written = texts(figure)
+    canvas = figure.bbox
+    for text, box in written:
+        assert canvas.x0 <= box.x0 < box.x1 <= canvas.x1, text
+        assert canvas.y0 <= box.y0 < box.y1 <= canvas.y1, text
+    for (one, first), (other, second) in itertools.combinations(written, 2):
+        width = min(first.x1, second.x1) - max(first.x0, second.x0)
+        height = min(first.y1, second.y1) - max(first.y0, second.y0)
+        # Boxes of text have some air: a pixel may be shared.
+        assert width <= 1 or height <= 1, (one.get_text(), other.get_text())
+
+
+@every_figure
+def test_text_is_legible_on_a_phone(name):
+    figure = drawn(name)
+    scale = PHONE / (figure.get_figwidth() * 72)
+    assert min(text.get_fontsize() for text, _ in texts(figure)) * min(scale, 1) >= 7
+
+
+@every_drawing
+def test_labels_lie_within_their_boxes_and_off_the_wires(name):
+    figure = drawn(name)
+    figure.draw_without_rendering()
+    artists = {a.get_gid(): a for a in figure.findobj() if a.get_gid()}
+    labels = {gid: a.get_window_extent() for gid, a in artists.items() if gid.startswith("text-")}
+    for gid, label in labels.items():
+        box = artists.get(gid.replace("text-", "box-"))
+        if box is not None:
+            frame = box.get_window_extent()
+            assert frame.x0 < label.x0 < label.x1 < frame.x1, gid
+            assert frame.y0 < label.y0 < label.y1 < frame.y1, gid
+    for gid, wire in artists.items():
+        if gid.startswith(("arrow-", "line-")):
+            path = wire.get_transform().transform_path(wire._path_original)
+            for name_, label in labels.items():
+                if "box" + name_.removeprefix("text") not in artists:
+                    assert not path.intersects_bbox(label.padded(-1), filled=False), (gid, name_)
+
+
+def distance_from_outline(patch, point):
+    """Return how far a point lies outside (or, negative, inside) of a box or a circle, in pixels."""
+    frame = patch.get_window_extent()
+    x, y = (frame.x0 + frame.x1) / 2, (frame.y0 + frame.y1) / 2
+    if isinstance(patch, Circle):
+        return np.hypot(point[0] - x, point[1] - y) - frame.width / 2
+    return max(abs(point[0] - x) - frame.width / 2, abs(point[1] - y) - frame.height / 2)
+
+
+@every_drawing
+def test_arrows_touch_what_they_join(name):
+    figure = drawn(name)
+    figure.draw_without_rendering()
+    patches = {patch.get_gid(): patch for patch in figure.axes[0].patches}
+    boxes = [patch for gid, patch in patches.items() if gid.startswith(("box-", "dot-"))]
+    ends = [t.get_window_extent() for t in figure.axes[0].texts]
+    for gid, arrow in patches.items():
+        if not gid.startswith(("arrow-", "line-")):
+            continue
+        for point in arrow._path_original.vertices[[0, -1]]:
+            pixel = arrow.get_transform().transform(point)
+            distance = min(distance_from_outline(box, pixel) for box in boxes)
+            # A wire of a cell also starts at a dot, or ends at a label, and does not touch that.
+            if distance > 0.6:
+                gap = min(
+                    max(e.x0 - pixel[0], pixel[0] - e.x1, e.y0 - pixel[1], pixel[1] - e.y1)
+                    for e in ends
+                )
+                assert name in CELLS_DRAWN, gid
+                assert 1 < gap < 14, gid
+            else:
+                assert distance > -0.6 or name in CELLS_DRAWN, gid
+
+
+# What figures consist of.
+
+
+def test_many_to_one():
+    figure = drawn("many to one")
+    assert len(names(figure, "box")) == 11
+    assert [name for name in names(figure, "arrow") if "output" in name] == ["state-5-1-output-5"]
+    assert len(names(figure, "arrow")) == 5 + 4 + 1
+
+
+def test_one_to_many_feeds_outputs_to_states_without_input():
+    figure = drawn("one to many")
+    assert len(names(figure, "box")) == 1 + 4 + 4
+    fed = [name for name in names(figure, "arrow") if name.startswith("output")]
+    assert fed == ["output-1-state-2-1", "output-2-state-3-1", "output-3-state-4-1"]
+    assert len(names(figure, "arrow")) == 1 + 3 + 4 + 3
+
+
+def test_many_to_many():
+    figure = drawn("many to many")
+    assert len(names(figure, "box")) == 15 + 1
+    assert len(names(figure, "arrow")) == 5 + 5 + 5
+    assert "state-0-1-state-1-1" in names(figure, "arrow")
+
+
+def test_language_model_feeds_outputs_to_inputs():
+    arrows = names(drawn("language model"), "arrow")
+    assert {"output-1-input-2", "output-2-input-3", "loop-output-t"} <= set(arrows)
+
+
+def test_encoder_and_decoder():
+    figure = drawn("encoder and decoder")
+    assert names(figure, "panel") == ["decoder", "encoder"]
+    assert len(names(figure, "box")) == 6 + 4 + 3 + 3
+    assert len(names(figure, "arrow")) == 4 + 5 + 3 + 2 + 3
+    panels = {a.get_gid(): a.get_window_extent() for a in figure.axes[0].patches if a.get_gid()}
+    for step, group in enumerate(["encoder"] * 3 + ["decoder"] * 3, start=1):
+        box = panels[f"box-state-{step}-1"]
+        assert panels[f"panel-{group}"].x0 < box.x0 < box.x1 < panels[f"panel-{group}"].x1
+    assert panels["panel-encoder"].x1 < panels["panel-decoder"].x0
+
+
+def test_bidirectional_runs_both_ways_and_joins_the_states():
+    figure = drawn("bidirectional")
+    assert len(names(figure, "box")) == 5 * (1 + 2 + 1 + 1)
+    arrows = names(figure, "arrow")
+    assert "state-1-1-forward-state-2-1-forward" in arrows
+    assert "state-2-1-backward-state-1-1-backward" in arrows
+    assert "state-2-1-forward-state-1-1-forward" not in arrows
+    assert len(arrows) == 5 * 2 + 4 + 4 + 5 * 2 + 5
+
+
+def test_deep_has_a_state_for_each_layer_upwards():
+    figure = unrolled_graph(WORDS[:3], Y[:3], layers=3)
+    assert len(names(figure, "box")) == 3 * 5
+    assert len(names(figure, "arrow")) == 3 * 4 + 2 * 3
+    boxes = {a.get_gid(): a.get_window_extent() for a in figure.axes[0].patches}
+    column = ["box-input-1", "box-state-1-1", "box-state-1-2", "box-state-1-3", "box-output-1"]
+    heights = [boxes[gid].y0 for gid in column]
+    assert heights == sorted(heights)
+    assert boxes["box-state-1-1"].x1 < boxes["box-state-2-1"].x0
+
+
+def test_jordan_feeds_the_output_in_place_of_the_state():
+    arrows = names(drawn("jordan, unrolled"), "arrow")
+    assert {"output-0-1-state-1-1", "output-1-state-2-1", "output-2-state-3-1"} <= set(arrows)
+    assert not [name for name in arrows if re.fullmatch(r"state-\d-1-state-\d-1", name)]
+
+
+def test_rolled_stands_on_the_left_with_a_delay_for_each_layer():
+    figure = drawn("deep")
+    assert len(names(figure, "mark")) == 3
+    boxes = {a.get_gid(): a.get_window_extent() for a in figure.axes[0].patches}
+    assert boxes["box-state-t-1"].x1 < boxes["box-state-0-1"].x0
+
+
+def test_highlight_mutes_the_other_steps():
+    figure = drawn("many to many")
+    edges = {a.get_gid(): to_hex(a.get_edgecolor()) for a in figure.axes[0].patches}
+    assert edges["box-state-3-1"] == colour("state")
+    assert edges["box-state-2-1"] == edges["arrow-state-3-1-state-4-1"] == colour("muted")
+    assert edges["arrow-state-2-1-state-3-1"] == colour("ink")
+
+
+def test_gradients_run_from_the_losses_to_the_left_and_down():
+    figure = drawn("gradients")
+    assert {"loss-2", "loss-4"} <= set(names(figure, "box"))
+    gradients = [n for n in names(figure, "arrow") if n.startswith("gradient-")]
+    across = [f"gradient-state-{t}-{k}-state-{t - 1}-{k}" for t in (4, 3, 2) for k in (1, 2)]
+    down = [f"gradient-state-{t}-2-state-{t}-1" for t in (1, 2, 3, 4)]
+    down += [f"gradient-loss-{t}-output-{t}" for t in (2, 4)]
+    down += [f"gradient-output-{t}-state-{t}-2" for t in (2, 4)]
+    assert gradients == sorted(across + down)
+    for arrow in figure.axes[0].patches:
+        if (arrow.get_gid() or "").startswith("arrow-gradient-"):
+            assert to_hex(arrow.get_edgecolor()) == colour("gradient")
+            (x0, y0), (x1, y1) = arrow._path_original.vertices[[0, -1]]
+            assert (x1 < x0 and y1 == y0) or (x1 == x0 and y1 < y0)
+
+
+def test_truncated_gradients_stop():
+    figure = unrolled_graph(WORDS, Y, losses=[5], gradients=(5, 3))
+    gradients = [n for n in names(figure, "arrow") if n.startswith("gradient-state")]
+    assert gradients == ["gradient-state-4-1-state-3-1", "gradient-state-5-1-state-4-1"]
+
+
+def test_weights_are_written_on_their_arrows():
+    figure = unrolled_graph(WORDS[:2], Y[:2], weights=WEIGHTS)
+    written = sorted(t.get_text() for t in figure.findobj(Text) if "W_" in t.get_text())
+    assert written == sorted([WEIGHTS["input"]] * 2 + [WEIGHTS["state"]] + [WEIGHTS["output"]] * 2)
+
+
+def test_labels_of_a_row_share_their_baseline():
+    figure = drawn("many to one")
+    heights = {t.get_position()[1] for t in figure.findobj(Text) if t.get_text() in WORDS}
+    assert len(heights) == 1
+
+
+def test_cell_has_what_its_equation_has():
+    figure = cell_diagram("rnn", shapes=False)
+    assert names(figure, "box") == ["W_hh", "W_ih", "b", "sum", "tanh"]
+    written = [t.get_text() for t in figure.findobj(Text) if t.get_text()]
+    boxes = ["$+$", "$W_{hh}$", "$W_{ih}$", "$\\tanh$", "$b$"]
+    parts = [*boxes, "$h_t$", "$h_t$", "$h_{t{-}1}$", "$x_t$"]
+    assert sorted(written) == sorted(parts)
+    assert "(batch, hidden)" in [t.get_text() for t in cell_diagram("rnn").findobj(Text)]
+    assert "W_ho" in names(cell_diagram("jordan"), "box")
+
+
+def test_cell_highlight_mutes_the_other_parts():
+    figure = cell_diagram("rnn", ["state"])
+    edges = {a.get_gid(): to_hex(a.get_edgecolor()) for a in figure.axes[0].patches}
+    assert edges["box-W_hh"] == colour("state")
+    assert edges["box-W_ih"] == edges["box-tanh"] == colour("muted")
+
+
+def test_curves_show_mean_and_range_over_seeds():
+    values = sine(4)
+    figure = curves(np.arange(50), {"a": values, "b": values[0]}, xlabel="x", ylabel="y")
+    lines = {line.get_gid(): line for line in figure.axes[0].lines}
+    assert np.allclose(lines["line-1"].get_ydata(), values.mean(0))
+    assert np.allclose(lines["line-2"].get_ydata(), values[0])
+    assert names(figure, "band") == ["1"]
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    at_ten = band[band[:, 0] == 10][:, 1]
+    assert np.allclose([at_ten.min(), at_ten.max()], [values[:, 10].min(), values[:, 10].max()])
+    assert "mean of 4 seeds" in figure.axes[0].get_title(loc="left")
+
+
+def test_curves_without_seeds_speak_of_none():
+    figure = curves([1, 2], {"a": [1, 2]}, xlabel="x", ylabel="y", ylim=(0, 5))
+    assert not figure.axes[0].get_title(loc="left")
+    assert figure.axes[0].get_ylim() == (0, 5)
+
+
+def test_curve_with_a_gap_is_named_where_it_ends():
+    figure = curves(
+        [1, 2, 3], {"a": [1, 2, np.nan], "b": [0, 0, 0]}, xlabel="x", ylabel="y", ylim=(0, 4)
+    )
+    ends = {t.get_text(): t.get_position()[1] for t in figure.axes[0].texts}
+    assert ends["a"] == pytest.approx(0.5)
+
+
+def test_curves_take_colours_by_role_and_by_order():
+    figure = curves(
+        [1, 2],
+        {"a": [1, 2], "b": [2, 3], "c": [5, 3]},
+        xlabel="x",
+        ylabel="y",
+        colours={"a": "gate"},
+    )
+    shades = [line.get_color() for line in figure.axes[0].lines if line.get_gid()]
+    assert shades == [colour("gate"), colour("series_1"), colour("series_2")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "heights", "expected"),
+    [
+        ([0.2, 0.8], [0.1, 0.1], [0.2, 0.8]),
+        ([0.5, 0.5], [0.1, 0.1], [0.45, 0.55]),
+        ([0.5, 0.52, 0.9], [0.1, 0.1, 0.1], [0.46, 0.56, 0.9]),
+        ([0.0, 0.01], [0.1, 0.1], [0.05, 0.15]),
+        ([1.2, 0.3], [0.1, 0.1], [0.95, 0.3]),
+        ([0.6, 0.5, 0.55], [0.1, 0.1, 0.1], [0.65, 0.45, 0.55]),
+    ],
+)
+def test_spread(wanted, heights, expected):
+    assert spread(wanted, heights) == pytest.approx(expected)
+
+
+def test_heatmap_of_signed_values_has_zero_in_the_middle():
+    mesh = heatmap([[0.5, -0.1]], xlabel="x", ylabel="y", colourbar="c").axes[0].collections[0]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (-0.5, 0.5)
+    assert mesh.cmap.name == "diverging"
+
+
+def test_heatmap_of_positive_values_runs_from_pale_to_dark():
+    mesh = heatmap([[0.5, 0.1]], xlabel="x", ylabel="y", colourbar="c").axes[0].collections[0]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (0.1, 0.5)
+    assert mesh.cmap.name == "sequential"
+
+
+def test_heatmap_first_row_is_on_top_and_cells_can_be_read():
+    figure = heatmap(
+        [[0.9, -0.9], [0.0, 0.1]],
+        xlabel="x",
+        ylabel="y",
+        colourbar="c",
+        limits=(-1, 1),
+        values=".1f",
+    )
+    written = {t.get_text(): t for t in figure.axes[0].texts}
+    assert set(written) == {"0.9", "\N{MINUS SIGN}0.9", "0.0", "0.1"}
+    figure.draw_without_rendering()
+    assert written["0.9"].get_window_extent().y0 > written["0.0"].get_window_extent().y0
+    for value, text in ((0.9, "0.9"), (-0.9, "\N{MINUS SIGN}0.9"), (0.0, "0.0")):
+        cell = to_hex(DIVERGING((value + 1) / 2))
+        assert contrast(written[text].get_color(), cell) >= 4.5
+
+
+def test_numbers_can_be_read_on_every_colour():
+    values = np.linspace(-1, 1, 65).reshape(13, 5)
+    options = {"xlabel": "x", "ylabel": "y", "colourbar": "c", "values": ".1f"}
+    for figure, ramp in (
+        (heatmap(values, limits=(-1, 1), **options), DIVERGING),
+        (heatmap(values / 2 + 0.5, limits=(0, 1), **options), SEQUENTIAL),
+    ):
+        shades = [to_hex(ramp(share)) for share in (values.ravel() + 1) / 2]
+        assert len(figure.axes[0].texts) == 65
+        for text, shade in zip(figure.axes[0].texts, shades, strict=True):
+            assert contrast(text.get_color(), shade) >= 4.5
+
+
+def test_empty_cells_stay_empty():
+    figure = heatmap([[1.0, np.nan]], xlabel="x", ylabel="y", colourbar="c", values=".0f")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1"]
+
+
+# The same figure is the same file.
+
+DRAW = """
+import sys
+sys.path[:0] = {paths!r}
+from test_figures import drawn, svg
+for name in {names!r}:
+    sys.stdout.write(svg(drawn(name)))
+"""
+
+
+def test_two_processes_draw_the_same_file():
+    chosen = ["rolled", "jordan", "curves", "heatmap, signed", "heatmap, large"]
+    here = Path(__file__).parent
+    code = DRAW.format(paths=[str(here), str(here.parent / "tools")], names=chosen)
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=None
+        ).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]
+    assert runs[0].count("<svg") == len(chosen)
+    assert "dc:date" not in runs[0]
+
+
+def test_text_is_drawn_as_paths():
+    assert "<text" not in svg(drawn("rolled"))
+
+
+def test_figures_do_not_depend_on_settings_of_the_reader():
+    before = svg(drawn("curves"))
+    with matplotlib.rc_context({"font.size": 30, "axes.edgecolor": "red", "lines.linewidth": 9}):
+        figure = FIGURES["curves"]()
+    assert svg(figure) == before
+
+
+def test_style_shows_svg_in_a_notebook():
+    shell = InteractiveShell.instance()
+    try:
+        style()
+        data, _ = shell.display_formatter.format(drawn("rnn"))
+    finally:
+        InteractiveShell.clear_instance()
+    assert set(data) >= {"image/svg+xml"}
+    assert "image/png" not in data
+    assert "dc:date" not in data["image/svg+xml"]
+
+
+def test_style_sets_what_readers_draw_themselves():
+    style()
+    assert matplotlib.rcParams["figure.figsize"] == list(RC["figure.figsize"])
+    assert matplotlib.rcParams["svg.hashsalt"] == "unrolled"
+
+
+@pytest.mark.parametrize("name", ["rnn", "rolled", "curves", "heatmap, signed"])
+def test_figures_are_shown_once(name):
+    # A figure that pyplot knows would be shown a second time at the end of its cell.
+    before = plt.get_fignums()
+    FIGURES[name]()
+    assert plt.get_fignums() == before
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (([],), {}, "inputs is empty; expected a label"),
+        ((WORDS, Y[:2]), {}, "outputs has 2 labels and inputs has 5; expected one a step"),
+        ((WORDS,), {"states": ["a"]}, "states has 1 labels and inputs has 5"),
+        ((WORDS,), {"layers": 0}, "layers is 0; expected 1 or more"),
+        ((WORDS,), {"weights": {"U": "$U$"}}, "weights has the key 'U'; expected some of"),
+        ((WORDS,), {"highlight": [6]}, "highlight names step 6; expected steps from 1 to 5"),
+        ((WORDS, Y), {"losses": [0]}, "losses names step 0; expected steps from 1 to 5"),
+        ((WORDS,), {"losses": [5]}, "losses names step 5, which has no output"),
+        ((WORDS,), {"groups": {"a": (1, 9)}}, "group 'a' names step 9"),
+        ((WORDS,), {"groups": {"a": (3, 2)}}, r"group 'a' is \(3, 2\); expected \(first, last\)"),
+        ((WORDS,), {"groups": {"a": (1, 3), "b": (3, 5)}}, "no step in two groups"),
+        ((WORDS,), {"groups": {"a": (1, 3)}, "rolled": True}, "groups and rolled were both given"),
+        ((WORDS, Y), {"feedback": "hidden"}, "feedback is 'hidden'; expected 'input', 'state'"),
+        ((WORDS, Y), {"feedback": "input", "bidirectional": True}, "cannot see the future"),
+        ((WORDS,), {"feedback": "input"}, "feedback is 'input', but no output has a step after"),
+        ((WORDS, Y), {"feedback": "state", "layers": 2}, "feedback is 'state' with 2 layers"),
+        ((WORDS[:3], ["a", None, "b"]), {"feedback": "state"}, "expected an output at each step"),
+        (
+            (WORDS, Y),
+            {"losses": [5], "gradients": (1, 5)},
+            r"expected \(from, to\) with from >= to",
+        ),
+        (
+            (WORDS, Y),
+            {"losses": [5], "gradients": (4, 1)},
+            "gradients starts at step 4, but losses",
+        ),
+        ((WORDS, Y), {"losses": [5], "gradients": (7, 1)}, "gradients names step 7"),
+        (
+            (WORDS, Y),
+            {"losses": [5], "gradients": (5, 1), "bidirectional": True},
+            "gradients was given with bidirectional",
+        ),
+    ],
+)
+def test_graph_refuses_contradictions(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        unrolled_graph(*arguments, **options)
+
+
+def test_cell_refuses_unknown_kinds_and_parts():
+    with pytest.raises(ValueError, match="no cell 'transformer'; expected one of rnn, jordan"):
+        cell_diagram("transformer")
+    with pytest.raises(
+        ValueError, match=r"highlight names 'gate'; expected parts of the cell: state, input"
+    ):
+        cell_diagram("rnn", ["gate"])
+
+
+@pytest.mark.parametrize(
+    ("x", "series", "options", "message"),
+    [
+        ([[1, 2]], {"a": [1, 2]}, {}, r"x has shape \(1, 2\); expected \(points,\)"),
+        ([1, 2], {}, {}, "series is empty"),
+        ([1, 2], {"a": [1, 2, 3]}, {}, r"series 'a' has shape \(3,\); expected \(2,\) or \(seeds"),
+        ([1, 2], {"a": np.ones((0, 2))}, {}, r"series 'a' has shape \(0, 2\)"),
+        ([1, 2], {"a": [1, np.inf]}, {}, "series 'a' has infinite values or no values"),
+        ([1, 2], {"a": [np.nan, np.nan]}, {}, "series 'a' has infinite values or no values"),
+        ([1, 2], {"a": [0, 1]}, {"yscale": "log"}, "series 'a' goes down to 0; a logarithmic axis"),
+        ([0, 2], {"a": [1, 1]}, {"xscale": "log"}, "x goes down to 0; a logarithmic axis"),
+        ([1, 2], {"a": [1, 1]}, {"yscale": "exp"}, "yscale is 'exp'; expected 'linear' or 'log'"),
+        (
+            [1, 2],
+            {"a": [1, 1]},
+            {"baselines": {"b": np.nan}},
+            "baseline 'b' is nan; expected a finite",
+        ),
+        ([1, 2], {"a": [1, 1]}, {"baselines": {"b": 0}, "yscale": "log"}, "baseline 'b' is 0"),
+        ([1, 2], {"a": [1, 1]}, {"colours": {"b": "gate"}}, "colours names 'b'; expected labels"),
+        ([1, 2], {"a": [1, 1]}, {"colours": {"a": "red"}}, "no colour role 'red'"),
+    ],
+)
+def test_curves_refuse(x, series, options, message):
+    with pytest.raises(ValueError, match=message):
+        curves(x, series, xlabel="x", ylabel="y", **options)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "options", "message"),
+    [
+        ([1, 2], {}, r"matrix has shape \(2,\); expected \(rows, columns\)"),
+        ([[]], {}, r"matrix has shape \(1, 0\)"),
+        ([[np.inf]], {}, "matrix has infinite values or no values"),
+        ([[np.nan]], {}, "matrix has infinite values or no values"),
+        (
+            [[1, 2]],
+            {"columns": ["a"]},
+            r"columns has 1 labels; expected 2, as matrix has shape \(1, 2",
+        ),
+        ([[1, 2]], {"rows": ["a", "b"]}, "rows has 2 labels; expected 1"),
+        ([[1, 2]], {"limits": (1, 1)}, r"limits is \(1, 1\); expected \(low, high\)"),
+        ([[1, 2]], {"limits": (-1, 2)}, r"expected \(-a, a\) for signed values"),
+        (np.ones((1, 90)), {"columns": ["word"] * 90}, "90 columns with such labels need"),
+        (np.ones((90, 1)), {"rows": ["word"] * 90}, "90 rows with labels do not fit"),
+    ],
+)
+def test_heatmap_refuses(matrix, options, message):
+    with pytest.raises(ValueError, match=message):
+        heatmap(matrix, xlabel="x", ylabel="y", colourbar="c", **options)
+
+
+# The picture of the README.
+
+
+def rounded_numbers(text):
+    return re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.1f}", text)
+
+
+@pytest.mark.parametrize("path", pictures.PICTURES, ids=lambda path: path.name)
+def test_committed_pictures_are_what_the_script_draws(path, tmp_path):
+    pictures.save(path, tmp_path / path.name)
+    drawn = (tmp_path / path.name).read_text(encoding="utf-8")
+    assert rounded_numbers(path.read_text(encoding="utf-8")) == rounded_numbers(drawn)
