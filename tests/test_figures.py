@@ -416,7 +416,7 @@ def test_labels_lie_within_their_boxes_and_off_the_wires(name):
 
 
 def distance_from_outline(patch, point):
-    """Return how far a point lies outside (or, negative, inside) of a box or a circle, in pixels."""
+    """Return the distance of a point from a box or a circle in pixels, negative inside."""
     frame = patch.get_window_extent()
     x, y = (frame.x0 + frame.x1) / 2, (frame.y0 + frame.y1) / 2
     if isinstance(patch, Circle):
