@@ -23,7 +23,11 @@ BARE = ("torch==2.13.0", "ipykernel", "nbclient", *NEIGHBOURS)
 EXECUTE = """
 import sys, nbformat, nbclient
 notebook = nbformat.read(sys.argv[1], as_version=4)
-nbclient.NotebookClient(notebook, timeout=600).execute()
+try:
+    nbclient.NotebookClient(notebook, timeout=600).execute()
+finally:
+    setup = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    print(*(one.get("text") for one in setup.outputs))
 """
 VERSIONS = """
 import json
@@ -65,6 +69,8 @@ def python(tmp_path_factory):
     venv = tmp_path_factory.mktemp("bare") / "venv"
     run(sys.executable, "-m", "venv", venv)
     python = tasks.venv_python(venv)
+    # An old pip takes no package from a repository on the same machine.
+    run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip")
     run(python, "-m", "pip", "install", "--quiet", *BARE)
     return python
 

@@ -82,7 +82,10 @@ def steps(slow: bool) -> list[Step]:
             environment=OFFLINE,
         ),
         Step("site", ["tools/book.py", "--output", str(SITE)]),
-        Step("pages", ["-m", "pytest", "-q", "-rs", "tests/site/test_pages.py"]),
+        Step(
+            "pages",
+            ["-m", "pytest", "-q", "-rs", "tests/site", "--ignore=tests/site/test_browser.py"],
+        ),
         Step("browser", browser, missing=no_browser, environment={"CHROMIUM": chromium or ""}),
     ]
     if slow:
