@@ -58,6 +58,10 @@ COURSE: dict[str, tuple[Chapter, ...]] = {
     ),
     "Beyond": (Chapter("16-beyond", "Beyond", "What came next?"),),
 }
+LEGEND = (
+    '<p class="course-map-legend"><span class="sample sample-written"></span> written '
+    '<span class="sample"></span> to come</p>'
+)
 ROMAN = ("I", "II", "III", "IV", "V", "VI")
 CHAPTER_PAGE = re.compile(r"chapters/(\d\d)-")
 
@@ -91,8 +95,8 @@ def visit_course_map(translator: HTML5Translator, node: course_map) -> None:
         state = f'<span class="cell-state" aria-hidden="true"><span>{chapter.number}</span></span>'
         spoken = f'<span class="visually-hidden">Chapter {chapter.number}: </span>'
         if chapter.page not in builder.env.found_docs:
-            coming = '<span class="cell-coming">to come</span>'
-            name = f'<span class="cell-title">{spoken}{title} {coming}</span>'
+            coming = '<span class="visually-hidden">, to come</span>'
+            name = f'<span class="cell-title">{spoken}{title}{coming}</span>'
             return f'<li class="cell cell-planned">{state}{name}{question}</li>'
         address = builder.get_relative_uri(here, chapter.page)
         name = f'<a class="cell-title" href="{address}">{spoken}{title}</a>'
@@ -104,7 +108,7 @@ def visit_course_map(translator: HTML5Translator, node: course_map) -> None:
         label = f'<span class="part-label">Part {roman}: {escape(part)}</span>'
         parts.append(f'<li class="part">{label}<ol class="cells">{cells}</ol></li>')
     network = f'<ol class="course-map">{"".join(parts)}</ol>'
-    translator.body.append(f'<div class="course-map-frame">{network}</div>')
+    translator.body.append(f'{LEGEND}<div class="course-map-frame">{network}</div>')
     raise nodes.SkipNode
 
 

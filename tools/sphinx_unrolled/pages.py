@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.typing import stringify_annotation
 
 # What the equations of a page can ask for: the program, rare TeX commands, and the fonts.
 MATHJAX_PARTS = ("tex-mml-chtml.js", "input/tex/extensions", "output/chtml/fonts/woff-v2")
@@ -81,15 +83,29 @@ class Bibliography(SphinxPostTransform):
         """Change the citations of one page."""
         for entry in list(self.document.findall(nodes.citation)):
             label = entry.pop(0)
-            term = nodes.term("", label.astext(), ids=entry["ids"])
-            definition = nodes.definition("", *entry.children)
-            item = nodes.definition_list_item("", term, definition)
-            before = entry.parent[entry.parent.index(entry) - 1]
+            term = nodes.term("", f"[{label.astext()}]", ids=entry["ids"])
+            item = nodes.definition_list_item("", term, nodes.definition("", *entry.children))
+            place = entry.parent.index(entry)
+            before = entry.parent[place - 1] if place else None
             if isinstance(before, nodes.definition_list):
                 before += item
-                entry.parent.remove(entry)
+                del entry.parent[place]
             else:
-                entry.replace_self(nodes.definition_list("", item, classes=["bibliography"]))
+                entry.parent[place] = nodes.definition_list("", item, classes=["bibliography"])
+
+
+class ChineseTerms(SphinxPostTransform):
+    """Say which terms of the glossary are Chinese, for fonts and for screen readers."""
+
+    default_priority = 900
+    formats = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        """Change the terms of one page."""
+        for term in self.document.findall(nodes.term):
+            if re.search("[\u4e00-\u9fff]", term.astext()):
+                # docutils writes this class as the attribute lang="zh".
+                term["classes"].append("language-zh")
 
 
 class CellStyles(SphinxPostTransform):
@@ -117,15 +133,27 @@ def plain_references(
     MyST loses reStructuredText's footnotes, which NumPy's style uses for them.
     """
     lines[:] = [
-        re.sub(r"\[(\d+)\]_", r"[\1]", re.sub(r"^\.\. \[(\d+)\] ", r"\1. ", line)) for line in lines
+        re.sub(r"\[(\d+)\]_", r"[\1]", re.sub(r"^\.\. \[(\d+)\] ", r"\1. \\", line))
+        for line in lines
     ]
+
+
+def short_types(app: Sphinx, *_: object) -> None:
+    """Call `ArrayLike` by its name: autodoc spells out what it stands for, over several lines."""
+    spelled = stringify_annotation(ArrayLike)
+    for types in app.env.temp_data.get("annotations", {}).values():
+        for name, written in types.items():
+            types[name] = written.replace(spelled, "ArrayLike")
 
 
 def setup(app: Sphinx) -> None:
     """Register all of it."""
+    # After autodoc has noted the types.
+    app.connect("autodoc-process-signature", short_types, priority=900)
     # Before Napoleon, which reads the sections of a docstring.
     app.connect("autodoc-process-docstring", plain_references, priority=400)
     app.add_post_transform(Bibliography)
+    app.add_post_transform(ChineseTerms)
     app.add_post_transform(CellStyles)
     app.connect("config-inited", add_repository)
     app.connect("builder-inited", copy_mathjax)
