@@ -427,7 +427,7 @@ def test_the_form_of_two_results():
         in said(change(lambda o, h: (o.transpose(0, 1), h)), RUN)
     )
     assert "it still has a time axis" in said(change(lambda o, h: (o, o)), RUN)
-    assert "Your outputs has shape" in said(change(lambda o, h: (h, o)), RUN)
+    assert "Your outputs have shape" in said(change(lambda o, h: (h, o)), RUN)
 
 
 def test_whole_numbers():
@@ -637,7 +637,7 @@ def test_listed_mistakes_are_recognised_by_what_they_compute():
         ),
         (lambda x, h, w: step(x, -h, w), "It is right with a state of zeros only."),
         (lambda x, h, w: step(x, h, w).float().double(), "is right up to rounding"),
-        (lambda x, h, w: step(x, h, w).sin(), "has the right shape, but its values differ"),
+        (lambda x, h, w: step(x, h, w).sin(), "has the right shape, but other values"),
     ],
 )
 def test_wrong_values_are_described(answer, expected):
@@ -661,18 +661,21 @@ def shifted(states, by):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda o: o.flip(1), "has the steps in reverse order"),
-        (lambda o: shifted(o, 1), "comes one step late"),
-        (lambda o: shifted(o, -1), "comes one step early"),
-        (lambda o: o[:, :1].expand_as(o), "is the same at every step"),
+        (lambda o: o.flip(1), "have the steps in reverse order"),
+        (lambda o: shifted(o, 1), "come one step late"),
+        (lambda o: shifted(o, -1), "come one step early"),
+        (lambda o: o[:, :1].expand_as(o), "are the same at every step"),
         (
             lambda o: torch.cat([o[:, :2], o[:, 2:].cos()], 1),
-            "starts well: steps 1 and 2 are right, from step 3 on it differs",
+            "start well: steps 1 and 2 are right, from step 3 on it differs",
         ),
         (lambda o: torch.cat([o[:, :1], o[:, 1:].cos()], 1), "step 1 is right, from step 2 on"),
-        (lambda o: torch.cat([o[:, :-1], o[:, -1:].cos()], 1), "is right but for the last step, 6"),
-        (lambda o: torch.cat([o[:, :1].cos(), o[:, 1:]], 1), "is wrong at step 1 of 6"),
-        (lambda o: o.cos(), "differs from step 1 on"),
+        (
+            lambda o: torch.cat([o[:, :-1], o[:, -1:].cos()], 1),
+            "are right but for the last step, 6",
+        ),
+        (lambda o: torch.cat([o[:, :1].cos(), o[:, 1:]], 1), "are wrong at step 1 of 6"),
+        (lambda o: o.cos(), "differ from step 1 on"),
     ],
 )
 def test_wrong_steps_are_named(change, expected):
@@ -727,7 +730,7 @@ def test_one_of_two_results_is_cut_off():
         outputs, final = run(x, h, weight)
         return outputs, final.detach()
 
-    assert "your final state is cut off" in said(answer, RUN)
+    assert "through your final state" in said(answer, RUN)
 
 
 # --- In a notebook -------------------------------------------------------------------------------

@@ -179,17 +179,13 @@ def _report(
 
 def _mistake(exercise: Exercise, attempts: list[Attempt], seed: int) -> list[str]:
     """Give the message of the listed mistake that behaves as the submission does."""
-    outcomes: dict[str, list[Outcome]] = {}
+    found: list[Mistake | None] = []
 
-    def run_mistakes() -> None:
-        for mistake in exercise.mistakes:
-            outcomes[mistake.name] = [
-                run_case(exercise, mistake.code, attempt.case, seed) for attempt in attempts
-            ]
+    def run(mistake: Mistake, case: Case) -> Outcome:
+        return run_case(exercise, mistake.code, case, seed)
 
-    run_guarded(run_mistakes, OWN_LIMIT, seed)
-    mistake = recognised(attempts, exercise.mistakes, outcomes)
-    return [mistake.message] if mistake else []
+    run_guarded(lambda: found.append(recognised(attempts, exercise.mistakes, run)), OWN_LIMIT, seed)
+    return [mistake.message for mistake in found if mistake]
 
 
 def _unsteady(

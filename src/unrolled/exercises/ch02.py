@@ -821,7 +821,9 @@ def _last_cases(draw: Draw) -> list[Case]:
 
     batch, time, hidden = draw.sizes(3, low=3)
     order = torch.randperm(time - 1, generator=draw.generator) + 1
-    # At least two lengths, none of them the full one.
+    # At least two lengths, none of them the full one, and the first is not the longest: then
+    # nobody is right by chance.
+    order[:2] = order[:2].sort().values
     different = order[torch.arange(batch) % len(order)]
     return [
         case("sequences of different lengths", different, time, hidden),
@@ -842,6 +844,10 @@ def _one_step_too_far(outputs, lengths):
 
 def _one_step_too_far_without_a_clamp(outputs, lengths):
     return outputs[torch.arange(outputs.shape[0]), lengths]
+
+
+def _one_step_too_early(outputs, lengths):
+    return outputs[torch.arange(outputs.shape[0]), lengths - 2]
 
 
 def _first_length_for_all(outputs, lengths):
@@ -894,6 +900,11 @@ LAST = Exercise(
             _one_step_too_far_without_a_clamp,
             "Your index is one too large, and past the end for a full sequence: a sequence of "
             "length 3 ends at index 2.",
+        ),
+        Mistake(
+            _one_step_too_early,
+            "You look one step before the end: a sequence of length 3 ends at index 2, at "
+            "`lengths - 1`.",
         ),
         Mistake(
             _first_length_for_all,

@@ -5,10 +5,10 @@ of sentences, the most helpful first, or with an empty list where it has nothing
 in backticks; steps and rows are counted from 1.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from unrolled.exercises import calling, form, gradients, values
-from unrolled.exercises.exercise import Exercise, Mistake
+from unrolled.exercises.exercise import Case, Exercise, Mistake
 from unrolled.exercises.outcome import Attempt, Outcome, first_difference, same_at
 
 Diagnosis = Callable[[Exercise, Sequence[Attempt]], list[str]]
@@ -38,26 +38,25 @@ def diagnose(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
 def recognised(
     attempts: Sequence[Attempt],
     mistakes: Sequence[Mistake],
-    outcomes: Mapping[str, Sequence[Outcome]],
+    run: Callable[[Mistake, Case], Outcome],
 ) -> Mistake | None:
-    """Find the listed mistake that does exactly what the submission does, or None.
+    """Find the listed mistake that does what the submission does in every case, or None.
 
     A mistake that agrees in everything goes before one that agrees in what is wrong first.
     """
     partly = None
     for mistake in mistakes:
-        pairs = list(zip(attempts, outcomes[mistake.name], strict=True))
-        keys = [attempt.difference for attempt in attempts]
-        if any(
-            first_difference(other, attempt.expected) != key
-            for (attempt, other), key in zip(pairs, keys, strict=True)
-        ):
-            continue
-        if all(first_difference(a.outcome, other) is None for a, other in pairs):
+        same = everywhere = True
+        for attempt in attempts:
+            other = run(mistake, attempt.case)
+            key = attempt.difference
+            same = first_difference(other, attempt.expected) == key
+            if not (same and same_at(key, attempt.outcome, other)):
+                same = False
+                break
+            everywhere = everywhere and first_difference(attempt.outcome, other) is None
+        if same and everywhere:
             return mistake
-        same = all(
-            same_at(key, attempt.outcome, other)
-            for (attempt, other), key in zip(pairs, keys, strict=True)
-        )
-        partly = partly or (mistake if same else None)
+        if same and partly is None:
+            partly = mistake
     return partly

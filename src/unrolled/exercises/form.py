@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unrolled.exercises.exercise import Exercise
 from unrolled.exercises.outcome import Attempt, Outcome
-from unrolled.exercises.wording import called, kind_of, listed, right_only, sizes
+from unrolled.exercises.wording import about, called, kind_of, listed, right_only, sizes
 
 
 def nothing_returned(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
@@ -43,7 +43,7 @@ def structure(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
                 isinstance(value, Tensor) and isinstance(wanted_value, Tensor)
             ):
                 continue
-            first = f"Your {called(name)} is {kind_of(value)}, expected {kind_of(wanted_value)}"
+            first = about(name, f"is {kind_of(value)}, expected {kind_of(wanted_value)}")
             return [first + _structure_advice(value, wanted_value)]
     return []
 
@@ -118,7 +118,7 @@ def shapes(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
             continue
         attempt = wrong[0]
         got, wanted = (tuple(o.results[name].shape) for o in (attempt.outcome, attempt.expected))
-        first = f"Your {called(name)} has shape {got}, expected {wanted}"
+        first = about(name, f"has shape {got}, expected {wanted}")
         if axes := exercise.axes.get(name):
             known = sizes(exercise, attempt.case.arguments)
             known.update(zip(axes, wanted, strict=True))
@@ -138,7 +138,7 @@ def dtypes(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
             reason = "the type should follow the inputs"
             if got == "float32":
                 reason += ", but somewhere `float32` is fixed, as in `torch.zeros` without `dtype`"
-            return [f"Your {called(name)} is `{got}`, expected `{expected}`: {reason}."]
+            return [about(name, f"is `{got}`, expected `{expected}`: {reason}.")]
     return []
 
 
@@ -156,7 +156,7 @@ def not_finite(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
             value = wrong[0].outcome.results[name]
             kind = "NaN" if value.isnan().any() else "infinity"
             reason = "is there a division by zero, a logarithm, or `torch.empty` left unfilled"
-            return [f"Your {called(name)} contains {kind}: {reason}?", *right_only(attempts, wrong)]
+            return [about(name, f"contains {kind}: {reason}?"), *right_only(attempts, wrong)]
     return []
 
 

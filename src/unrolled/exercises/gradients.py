@@ -57,8 +57,8 @@ def gradients(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
     advice: list[str] = []
     if cut_off:
         text = (
-            f"no gradient can flow back: your {called(cut_off[0])} is cut off from the arguments; "
-            "look for `detach`, `.data`, `no_grad`, `.item()` or NumPy"
+            f"no gradient can flow back through your {called(cut_off[0])}: look for `detach`, "
+            "`.data`, `no_grad`, `.item()` or NumPy"
         )
     elif error := first.outcome.backward_error:
         text = f"the backward pass stops with {error_text(error)}"

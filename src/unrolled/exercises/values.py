@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unrolled.exercises.exercise import Exercise
 from unrolled.exercises.outcome import Attempt, alike, is_zero
-from unrolled.exercises.wording import called, listed, right_only, rounded, sizes
+from unrolled.exercises.wording import about, called, listed, right_only, rounded, sizes
 
 # Relations between what came (first) and what was expected.
 RELATIONS: tuple[tuple[Callable[[Tensor, Tensor], bool], str], ...] = (
@@ -231,9 +231,9 @@ def _tensor_values(
         or _along_time(pairs)
     )
     if not found:
-        first = f"Your {called(name)} has the right shape, but its values differ."
+        first = about(name, "has the right shape, but other values.")
         return [*where, largest] if where else [first, largest]
-    return [f"Your {called(name)} {found}{'' if found.endswith('?') else '.'}", *where, largest]
+    return [about(name, found if found.endswith("?") else f"{found}."), *where, largest]
 
 
 def _fact_values(name: str, attempts: Sequence[Attempt], wrong: Sequence[Attempt]) -> list[str]:
@@ -241,7 +241,7 @@ def _fact_values(name: str, attempts: Sequence[Attempt], wrong: Sequence[Attempt
     if isinstance(got, dict) and isinstance(want, dict):
         key = next(k for k in want if not alike(got.get(k), want[k]))
         name, got, want = f"{name} of {key}", got.get(key, "missing"), want[key]
-    return [f"Your {called(name)} is {got}, expected {want}.", *right_only(attempts, wrong)]
+    return [about(name, f"is {got}, expected {want}."), *right_only(attempts, wrong)]
 
 
 def values(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:

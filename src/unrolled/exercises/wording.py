@@ -25,6 +25,18 @@ def called(name: str) -> str:
     return re.sub(r"\w+_\w+", r"`\g<0>`", name)
 
 
+VERBS = {"is": "are", "has": "have", "does": "do", "comes": "come", "starts": "start"}
+VERBS |= {"contains": "contain", "differs": "differ"}
+
+
+def about(name: str, rest: str) -> str:
+    """Begin a sentence on a result: "Your state is ...", "Your outputs are ..."."""
+    head = name.partition(" of ")[0]
+    plural = head.endswith("s") and not head.endswith(("as", "ss", "us"))
+    verb, _, others = rest.partition(" ")
+    return f"Your {called(name)} {VERBS.get(verb, verb) if plural else verb} {others}"
+
+
 def rounded(value: float) -> str:
     """Give three digits: nobody needs more of a difference."""
     return f"{value:.3g}"
