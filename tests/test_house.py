@@ -2,9 +2,11 @@
 
 import ast
 import importlib.metadata
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -313,6 +315,50 @@ def test_two_calls_at_once(tree):
     assert [call.returncode for call in calls] == [0, 0]
     assert sorted(text.startswith("Another call is making .venv") for text in said) == [False, True]
     assert "".join(said).count("Installing") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.enable_socket
+@pytest.mark.skipif(os.name == "nt", reason="a kill is a signal")
+def test_killed_installations_are_mended(tmp_path):
+    """The real environment of the book, killed at several moments on its way."""
+    root = tmp_path / "tree"
+    shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("runs", "tools"):
+        shutil.copytree(ROOT / name, root / name)
+    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, root)
+    program = "import sys; sys.path.insert(0, 'tools'); import tasks; tasks.prepare()"
+    command = [sys.executable, "-c", program]
+    for seconds in (1, 4, 15, 30, 45):
+        call = subprocess.Popen(command, cwd=root, start_new_session=True)
+        time.sleep(seconds)
+        os.killpg(call.pid, signal.SIGKILL)
+        call.wait()
+    subprocess.run(command, cwd=root, check=True)
+
+    python = tasks.venv_python(root / ".venv")
+    subprocess.run([python, "-m", "pip", "check"], check=True)
+    listed = subprocess.run(
+        [python, "-m", "pip", "list", "--format=json"], capture_output=True, text=True, check=True
+    )
+    versions = {
+        canonicalize_name(one["name"]): one["version"].partition("+")[0]
+        for one in json.loads(listed.stdout)
+    }
+    assert pinned().items() <= versions.items()
+    # The files of every package are those of its record: `pip check` looks at metadata only.
+    program = (
+        "from importlib.metadata import distributions\n"
+        "for one in distributions():\n"
+        "    assert one.files, one.name\n"
+        "    for file in one.files:\n"
+        "        size = file.locate().stat().st_size\n"
+        "        assert file.size in (None, size), file\n"
+    )
+    subprocess.run([python, "-c", program], check=True)
+    imported = "import torch, matplotlib, jupyterlab, jupyter_book, playwright, unrolled"
+    subprocess.run([python, "-c", imported], check=True)
 
 
 def test_key_of_the_environment(tree):

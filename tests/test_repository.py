@@ -83,7 +83,6 @@ def test_again_changes_nothing_and_another_address_replaces(tree):
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         [""],
         ["github.com/a/b"],
         ["http://github.com/a/b"],
@@ -103,6 +102,19 @@ def test_bad_addresses_are_refused(tree, arguments, capsys):
     assert texts(tree) == before
 
 
+def test_without_an_address_new_chapters_get_the_present_one(tree):
+    repository.main([])
+    assert repository.read_address(tree) == repository.read_address(ROOT)
+    repository.main([FIRST])
+    before = texts(tree)
+    path = next((tree / "chapters").glob("*.ipynb"))
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    repository.find_setup(notebook, path).source = "pass"
+    nbformat.write(notebook, path)
+    assert repository.main([]) == 0
+    assert texts(tree) == before
+
+
 def test_a_chapter_without_setup_is_named_and_nothing_written(tree):
     path = tree / "chapters" / "99-bare.ipynb"
     cells = [nbformat.v4.new_markdown_cell("# Bare"), nbformat.v4.new_code_cell("1 + 1")]
@@ -116,7 +128,7 @@ def test_a_chapter_without_setup_is_named_and_nothing_written(tree):
 def test_setup_cell_is_short_and_says_what_to_do():
     cell = repository.setup_cell("")
     assert len(cell.splitlines()) <= 15
-    assert all(len(line) <= 100 for line in cell.splitlines())
+    assert all(len(line) <= 80 for line in cell.splitlines())
     program = re.sub(r"(?m)^    %pip.*", "    pass", cell).replace(
         '"unrolled"', '"no_such_package"'
     )
@@ -127,5 +139,5 @@ def test_setup_cell_is_short_and_says_what_to_do():
 def test_setup_cell_does_nothing_where_the_package_is(capsys):
     names = {}
     exec(repository.setup_cell(FIRST).replace("    %pip", "    assert False  # %pip"), names)
-    assert "address" not in names
+    assert not {"address", "keep"} & set(names)
     assert capsys.readouterr().out == ""

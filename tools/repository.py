@@ -1,5 +1,7 @@
 """Set the address of the project everywhere: `make repository URL=https://github.com/OWNER/NAME`.
 
+Without an address, it brings the present one into chapters that are new.
+
 Its one place is `[project.urls]` of pyproject.toml, where the site reads it too. From there it goes
 into the first code cell of each chapter, which installs the package from it, into the README and
 into CITATION.cff. Until it is set, nothing is installed from anywhere.
@@ -18,20 +20,21 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = re.compile(r"https://github\.com/[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
 SETUP = """\
-# Installs the package of this book where it is missing, as on Colab. Elsewhere it does nothing.
-import importlib.metadata
-import importlib.util
+# Installs the package of this book where it is missing, as on Colab, from the
+# address that `make repository URL=...` sets.
+from importlib import metadata, util
 
-if importlib.util.find_spec("unrolled") is None:
-    address = "{address}"  # `make repository URL=...` sets it
+if util.find_spec("unrolled") is None:
+    address = "{address}"
     if not address:
         raise ModuleNotFoundError(
-            "The package unrolled is not here. In a copy of the book's repository, run `make lab` "
-            "and open this notebook there, or run: %pip install /path/to/that/copy"
+            "The package unrolled is missing. In a copy of the book, run "
+            "`make lab`, or here: %pip install /path/to/that/copy"
         )
-    has_torch = importlib.util.find_spec("torch") is not None
-    same_torch = f"torch=={importlib.metadata.version('torch')}" if has_torch else ""
-    %pip install --quiet "unrolled @ git+{address}" {same_torch}"""
+    keep = ""
+    if util.find_spec("torch"):
+        keep = f"torch=={metadata.version('torch')}"
+    %pip install --quiet "unrolled @ git+{address}" {keep}"""
 README_PART = re.compile(r"(<!-- address: [^>]*-->\n).*?(<!-- end of address -->\n)", re.DOTALL)
 CLONE = """\
 ```sh
@@ -93,18 +96,19 @@ def with_address(root: Path, address: str) -> dict[Path, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the address that the command line gives."""
-    address = "".join(arguments).rstrip("/").removesuffix(".git")
-    if len(arguments) != 1 or not ADDRESS.fullmatch(address):
+    """Write the address that the command line gives, without one the present one."""
+    given = " ".join(arguments) if arguments else read_address(ROOT)
+    address = given.rstrip("/").removesuffix(".git")
+    if not ADDRESS.fullmatch(address) and (arguments or address):
         print(
-            f"Got {' '.join(arguments) or 'nothing'}; expected the project's address on GitHub: "
+            f"Got {given or 'nothing'}; expected the project's address on GitHub: "
             "make repository URL=https://github.com/OWNER/NAME",
             file=sys.stderr,
         )
         return 2
     for path, text in with_address(ROOT, address).items():
         path.write_text(text, encoding="utf-8")
-    print(f"The address is {address} everywhere.")
+    print(f"The address is {address} everywhere." if address else "No address is set.")
     return 0
 
 
