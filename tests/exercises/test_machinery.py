@@ -6,6 +6,7 @@ import functools
 import io
 import random
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -21,6 +22,8 @@ from traitlets.config import Config
 
 from unrolled import exercises
 from unrolled.exercises import check_with_seed
+from unrolled.exercises.report import EDGES
+from unrolled.figures.palette import COLOURS
 
 SEED = 7
 
@@ -796,9 +799,13 @@ def test_an_endless_cell_is_stopped_where_it_was(shell):
     assert re.search(r"it was at line [34] of your cell", found.messages[0])
 
 
-def test_exit_in_a_cell_does_not_end_the_notebook(shell):
-    found = in_cell(shell, "import sys\ndef answer(x_t, h, weight):\n    sys.exit()")
+@pytest.mark.parametrize("call", ["sys.exit()", "get_ipython().ask_exit()", "quit()"])
+def test_exit_in_a_cell_does_not_end_the_notebook(shell, call, monkeypatch):
+    monkeypatch.setattr(exercises.guard, "get_ipython", lambda: shell)
+    shell.push({"get_ipython": lambda: shell})
+    found = in_cell(shell, f"import sys\ndef answer(x_t, h, weight):\n    {call}")
     assert "ends Python at line 3 of your cell" in found.messages[0]
+    assert "ask_exit" not in vars(shell)
     assert shell.run_cell("1 + 1").result == 2
 
 
@@ -833,6 +840,16 @@ def test_reports_say_in_words_what_colour_says(answer, status):
     assert "class=" not in html
     assert html.count("<div") == html.count("</div>")
     assert html.count("<p") - html.count("<pre") == html.count("</p>")
+
+
+def test_reports_use_colours_of_the_house():
+    assert {role for role, _ in EDGES.values()} <= COLOURS.keys()
+
+
+def test_importing_the_exercises_leaves_matplotlib_alone():
+    code = "import sys, unrolled.exercises; print('matplotlib' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
 
 
 def test_a_report_in_a_terminal_is_plain():

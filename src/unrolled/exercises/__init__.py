@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from unrolled.exercises.calling import misfit, untouched
+from unrolled.exercises.calling import exceptions, misfit, untouched
 from unrolled.exercises.diagnosis import diagnose, recognised
 from unrolled.exercises.exercise import Case, Draw, Exercise, Mistake
 from unrolled.exercises.guard import Guarded, run_guarded, source_file
@@ -185,7 +185,9 @@ def _mistake(exercise: Exercise, attempts: list[Attempt], seed: int) -> list[str
         return run_case(exercise, mistake.code, case, seed)
 
     run_guarded(lambda: found.append(recognised(attempts, exercise.mistakes, run)), OWN_LIMIT, seed)
-    return [mistake.message for mistake in found if mistake]
+    messages = [mistake.message for mistake in found if mistake]
+    # Where it stopped with an exception, the reader's line helps, too.
+    return [*messages, *exceptions(exercise, attempts)[:1]] if messages else []
 
 
 def _unsteady(

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from IPython import get_ipython
 
 # How long a thread may take to end after it was told to.
 GRACE = 2.0
@@ -236,11 +237,17 @@ def _streams_kept(printed: Printed) -> Iterator[None]:
             before[2](args)
 
     sys.stdin, builtins.input, threading.excepthook = _NoInput(), _no_input, silent_about_time
+    shell = get_ipython()
+    if shell is not None:
+        # IPython's own `exit` ends the kernel without an exception.
+        shell.ask_exit = sys.exit
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             yield
     finally:
         sys.stdin, builtins.input, threading.excepthook = before
+        if shell is not None:
+            del shell.ask_exit
 
 
 # --- The guard ---------------------------------------------------------------------------------

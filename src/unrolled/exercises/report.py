@@ -4,6 +4,14 @@ import html
 import re
 from dataclasses import dataclass
 
+# Status: role of its colour on the site, and a colour that can be seen on white and on black for
+# notebooks elsewhere, which may be light or dark.
+EDGES = {
+    "passed": ("output", "#1b7f5c"),
+    "not yet": ("state", "#c4501b"),
+    "not attempted": ("muted", "#767676"),
+}
+
 
 def _inline(text: str) -> str:
     """HTML of a sentence, with what stands in backticks as code."""
@@ -65,11 +73,6 @@ class Report:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        roles = {
-            "passed": ("state", "#1b7f5c"),
-            "not yet": ("gradient", "#c4501b"),
-            "not attempted": ("muted", "#767676"),
-        }
         label = f"Exercise {self.id}: {self.status}"
         head = (
             f"Exercise {html.escape(self.id)}, {html.escape(self.title)}: "
@@ -82,7 +85,7 @@ class Report:
                 '<pre tabindex="0" style="margin: 0.3em 0; overflow-x: auto; color: currentColor; '
                 f'background: transparent">{html.escape(self.printed)}</pre>'
             )
-        return _box(label, *roles[self.status], head, body)
+        return _box(label, *EDGES[self.status], head, body)
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class Hints:
     def _repr_html_(self) -> str:
         body = "".join(_paragraph(line) for line in self._lines)
         head = f"Exercise {html.escape(self.id)}"
-        return _box(f"Hints for exercise {self.id}", "muted", "#767676", head, body)
+        return _box(f"Hints for exercise {self.id}", *EDGES["not attempted"], head, body)
 
 
 @dataclass(frozen=True)
