@@ -64,7 +64,9 @@ CLAIMS = [
         "bounds-claim",
         ("imports", "bounds"),
         nulls={
-            "no rotation": Change("bounds", "nn.init.orthogonal_(", "0.1 * nn.init.normal_("),
+            "no rotation": Change(
+                "bounds", "orthogonal_(cell.weight_hh, gain=", "normal_(cell.weight_hh, std=0.1 * "
+            ),
             "no tanh": Change("bounds", '("tanh", 1.5)', '("identity", 1.5)'),
         },
         seeds={
@@ -93,6 +95,25 @@ CLAIMS = [
         nulls={
             "memory cut": Change("learn", "memory=memory", "memory=False"),
             "untrained": Change("learn", "steps=600", "steps=0"),
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "02-recurrent-cell",
+        "colour-claim",
+        (*LEARNT, "colour"),
+        nulls={
+            "memory cut": Change("learn", "memory=memory", "memory=False"),
+            "the quote stays": Change("colour", """line.replace('"', "", 1)""", "line"),
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "02-recurrent-cell",
+        "trap-claim",
+        (*LEARNT, "colour", "trap", "trap-counts"),
+        nulls={
+            "comments counted as strings": Change("trap-counts", "labels == number", "labels == 2"),
         },
         seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
     ),

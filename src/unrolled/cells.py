@@ -12,6 +12,7 @@ Letters of the shapes: ``batch`` sequences, ``input`` features, ``hidden`` units
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +21,8 @@ from torch import Tensor, nn
 NONLINEARITIES = {"tanh": torch.tanh, "relu": torch.relu, "identity": lambda z: z}
 
 
-def _uniform(*shape: int, hidden_size: int) -> nn.Parameter:
-    """Uniform in ±1/sqrt(hidden), as ``torch.nn`` draws its recurrent weights."""
-    bound = 1 / math.sqrt(hidden_size)
+def _uniform(bound: float, *shape: int) -> nn.Parameter:
+    """Uniform in ±bound; ``torch.nn`` draws its recurrent weights with 1/sqrt(hidden)."""
     return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
 
 
@@ -30,6 +30,12 @@ def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise ValueError(f"{name} is {size!r}; expected a whole number of at least 1")
+
+
+def _check_choice(name: str, choice: str, known: Collection[str]) -> None:
+    if choice not in known:
+        expected = ", ".join(map(repr, known))
+        raise ValueError(f"{name} is {choice!r}; expected one of {expected}")
 
 
 class RNNCell(nn.Module):
@@ -67,24 +73,28 @@ class RNNCell(nn.Module):
     .. [1] J. L. Elman, "Finding structure in time", Cognitive Science 14(2), 1990, Figure 2.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, nonlinearity: str = "tanh") -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        nonlinearity: str = "tanh",
+    ) -> None:
         super().__init__()
         _check_sizes(input_size=input_size, hidden_size=hidden_size)
-        if nonlinearity not in NONLINEARITIES:
-            known = ", ".join(map(repr, NONLINEARITIES))
-            raise ValueError(f"nonlinearity is {nonlinearity!r}; expected one of {known}")
+        _check_choice("nonlinearity", nonlinearity, NONLINEARITIES)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.nonlinearity = nonlinearity
-        self.weight_ih = _uniform(hidden_size, input_size, hidden_size=hidden_size)
-        self.weight_hh = _uniform(hidden_size, hidden_size, hidden_size=hidden_size)
-        self.bias = _uniform(hidden_size, hidden_size=hidden_size)
+        bound = 1 / math.sqrt(hidden_size)
+        self.weight_ih = _uniform(bound, hidden_size, input_size)
+        self.weight_hh = _uniform(bound, hidden_size, hidden_size)
+        self.bias = _uniform(bound, hidden_size)
 
     def project(self, x: Tensor) -> Tensor:
-        """Give what the input contributes: ``(..., input)`` to ``(..., hidden)``."""
+        """Give the input's half: ``(..., input)`` to ``(..., hidden)``."""
         return F.linear(x, self.weight_ih, self.bias)
 
     def step(self, projected_t: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Give output and new state, each ``(batch, hidden)``, from a projected input."""
+        """Give output and new state, each ``(batch, hidden)``."""
         z = projected_t + F.linear(state, self.weight_hh)  # (batch, hidden)
         h = NONLINEARITIES[self.nonlinearity](z)
         return h, h

@@ -159,29 +159,22 @@ class Recurrent(nn.Module):
         self.input_size, self.output_size = cell.input_size, cell.hidden_size
 
     def forward(
-        self, x: Tensor, state: State | None = None, lengths: Tensor | None = None
+        self,
+        x: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,
     ) -> tuple[Tensor, State]:
-        """Read ``x (batch, time, input)``; give ``outputs (batch, time, hidden)`` and the state.
+        """Give ``outputs (batch, time, hidden)`` and the final state.
 
-        Parameters
-        ----------
-        x
-            ``(batch, time, input)``.
-        state
-            The state before the first step; ``initial_state(batch)`` without one.
-        lengths
-            ``(batch,)``; all steps count without it.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a shape or a length does not fit (see :func:`step_mask`).
+        ``x`` is ``(batch, time, input)``, ``lengths`` is ``(batch,)``; without it
+        all steps count. Raises a ValueError or TypeError that says which shape
+        or length does not fit.
         """
         batch = check_input(x, self.input_size)
         state = self.initial_state(batch) if state is None else state
         self.cell.check_state(state, batch)
         x = zero_padding(x, lengths)
-        projected = self.cell.project(x)  # (batch, time, gates * hidden), all steps in one product
+        projected = self.cell.project(x)  # all time steps in one product
         outputs = []
         for t, projected_t in enumerate(projected.unbind(dim=1)):
             output, new = self.cell.step(projected_t, state)  # (batch, hidden)

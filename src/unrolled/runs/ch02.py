@@ -35,7 +35,7 @@ class Tagger(nn.Module):
         x = F.one_hot(tokens, self.vocab_size).float()  # (batch, time, vocab)
         if self.memory:
             h, _ = self.rnn(x)  # (batch, time, hidden)
-        else:  # each letter is a sequence of its own: the state before it is always zero
+        else:  # each letter is a sequence of its own, from the state zero
             h, _ = self.rnn(x.reshape(-1, 1, self.vocab_size))
         return self.read_out(h).view(*tokens.shape, -1)  # (batch, time, classes)
 
