@@ -449,6 +449,13 @@ def test_arrows_touch_what_they_join(name):
                 assert distance > -0.6 or name in CELLS_DRAWN, gid
 
 
+@every_drawing
+def test_names_are_unique(name):
+    # They are ids in the SVG.
+    gids = [artist.get_gid() for artist in drawn(name).findobj() if artist.get_gid()]
+    assert len(gids) == len(set(gids))
+
+
 # What figures consist of.
 
 
@@ -515,7 +522,8 @@ def test_deep_has_a_state_for_each_layer_upwards():
 def test_jordan_feeds_the_output_in_place_of_the_state():
     arrows = names(drawn("jordan, unrolled"), "arrow")
     assert {"output-0-1-state-1-1", "output-1-state-2-1", "output-2-state-3-1"} <= set(arrows)
-    assert not [name for name in arrows if re.fullmatch(r"state-\d-1-state-\d-1", name)]
+    arriving = [name for name in arrows if name.endswith("-state-2-1")]
+    assert arriving == ["input-2-state-2-1", "output-1-state-2-1"]
 
 
 def test_rolled_stands_on_the_left_with_a_delay_for_each_layer():
@@ -550,15 +558,29 @@ def test_gradients_run_from_the_losses_to_the_left_and_down():
 
 
 def test_truncated_gradients_stop():
-    figure = unrolled_graph(WORDS, Y, losses=[5], gradients=(5, 3))
-    gradients = [n for n in names(figure, "arrow") if n.startswith("gradient-state")]
-    assert gradients == ["gradient-state-4-1-state-3-1", "gradient-state-5-1-state-4-1"]
+    figure = unrolled_graph(WORDS, Y, layers=2, losses=[2, 5], gradients=(5, 4))
+    gradients = [n.removeprefix("gradient-") for n in names(figure, "arrow") if "gradient" in n]
+    assert gradients == [
+        "loss-5-output-5",
+        "output-5-state-5-2",
+        "state-4-2-state-4-1",
+        "state-5-1-state-4-1",
+        "state-5-2-state-4-2",
+        "state-5-2-state-5-1",
+    ]
 
 
 def test_weights_are_written_on_their_arrows():
     figure = unrolled_graph(WORDS[:2], Y[:2], weights=WEIGHTS)
     written = sorted(t.get_text() for t in figure.findobj(Text) if "W_" in t.get_text())
     assert written == sorted([WEIGHTS["input"]] * 2 + [WEIGHTS["state"]] + [WEIGHTS["output"]] * 2)
+
+
+def test_each_layer_has_weights_of_its_own():
+    figure = unrolled_graph(WORDS[:2], Y[:2], layers=2, weights=WEIGHTS)
+    written = {t.get_text() for t in figure.findobj(Text)}
+    assert {"$W_{hh}^{(1)}$", "$W_{hh}^{(2)}$", "$W_{ih}^{(2)}$", "$W_{ho}$"} <= written
+    assert {"$h_{1}^{(1)}$", "$h_{2}^{(2)}$"} <= written
 
 
 def test_labels_of_a_row_share_their_baseline():
@@ -639,8 +661,9 @@ def test_spread(wanted, heights, expected):
     assert spread(wanted, heights) == pytest.approx(expected)
 
 
-def test_heatmap_of_signed_values_has_zero_in_the_middle():
-    mesh = heatmap([[0.5, -0.1]], xlabel="x", ylabel="y", colourbar="c").axes[0].collections[0]
+@pytest.mark.parametrize("values", [[0.5, -0.1], [0.1, -0.5]])
+def test_heatmap_of_signed_values_has_zero_in_the_middle(values):
+    mesh = heatmap([values], xlabel="x", ylabel="y", colourbar="c").axes[0].collections[0]
     assert (mesh.norm.vmin, mesh.norm.vmax) == (-0.5, 0.5)
     assert mesh.cmap.name == "diverging"
 

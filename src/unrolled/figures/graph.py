@@ -130,9 +130,10 @@ class Drawing:
     def __init__(self, network: Network) -> None:
         self.net = network
         self.canvas = Canvas()
-        labels = [*network.inputs, *network.outputs, network.initial]
-        labels += [self.state_label(state, 1, "forward") for state in network.states]
-        widest = max(text_width(label) for label in labels if label is not None)
+        states = [*network.states, network.initial or ""]
+        labels = [self.state_label(state, 1, "forward") for state in states]
+        labels += [label for label in (*network.inputs, *network.outputs) if label is not None]
+        widest = max(text_width(label) for label in labels)
         self.width = max(MIN_BOX_WIDTH, widest + 0.2)
         self.half = self.width / 2
         # The two directions stand side by side, so that arrows pass beside their boxes.
@@ -168,7 +169,7 @@ class Drawing:
             self.draw_time(step)
         if net.initial is not None:
             self.draw_initial(net.initial)
-        for step in net.losses:
+        for step in sorted(net.losses):
             self.draw_loss(step)
         if net.gradients is not None:
             self.draw_gradients(*net.gradients)
@@ -202,7 +203,10 @@ class Drawing:
         """Add the layer to a label where there are several."""
         if self.net.layers == 1 or not label.startswith("$"):
             return label
-        return f"${{{label.strip('$')}}}^{{({layer})}}$"
+        body = label.strip("$")
+        if "^" in body:
+            body = f"{{{body}}}"
+        return f"${body}^{{({layer})}}$"
 
     # Upwards: one moment.
 
