@@ -59,8 +59,11 @@ def problems_of(page: Page, address: str) -> list[str]:
         if width > size["width"]:
             problems.append(f"{width} pixels wide in a window of {size['width']}")
         for violation in Axe().run(page, options=AXE_OPTIONS).response["violations"]:
-            places = ", ".join(str(node["target"]) for node in violation["nodes"][:3])
-            problems.append(f"{size['width']} pixels: {violation['id']}: {places}")
+            node = violation["nodes"][0]
+            problems.append(
+                f"{size['width']} pixels: {violation['id']}, {len(violation['nodes'])} times: "
+                f"{node['html'][:200]}: {node['failureSummary']}"
+            )
     return problems
 
 

@@ -138,9 +138,18 @@ def plain_references(
     ]
 
 
+def mend_made_pages(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], tree: nodes.document | None
+) -> None:
+    """Flatten the list of sources: viewcode puts a list into a list, where only items may be."""
+    if page == "_modules/index":
+        head, _, items = context["body"].partition("<ul>")
+        context["body"] = f"{head}<ul>{re.sub('</?ul>', '', items)}</ul>"
+
+
 def short_types(app: Sphinx, *_: object) -> None:
     """Call `ArrayLike` by its name: autodoc spells out what it stands for, over several lines."""
-    spelled = stringify_annotation(ArrayLike)
+    spelled = stringify_annotation(ArrayLike, "smart")
     for types in app.env.temp_data.get("annotations", {}).values():
         for name, written in types.items():
             types[name] = written.replace(spelled, "ArrayLike")
@@ -158,3 +167,4 @@ def setup(app: Sphinx) -> None:
     app.connect("config-inited", add_repository)
     app.connect("builder-inited", copy_mathjax)
     app.connect("html-page-context", offer_notebook)
+    app.connect("html-page-context", mend_made_pages)
