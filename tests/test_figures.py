@@ -100,7 +100,12 @@ FIGURES = {
     "rolled": lambda: unrolled_graph(
         WORDS[:4], Y[:4], initial="$h_0$", weights=WEIGHTS, rolled=True
     ),
-    "no read-out": lambda: unrolled_graph(WORDS, rolled=True),
+    "no read-out": lambda: unrolled_graph(
+        WORDS,
+        initial="$h_0$",
+        weights={"input": "$W_{ih}$", "state": "$W_{hh}$"},
+        rolled=True,
+    ),
     "language model": lambda: unrolled_graph(
         list("tim"), list("ime"), initial="$h_0$", feedback="input", weights=WEIGHTS, rolled=True
     ),

@@ -13,6 +13,7 @@ from .style import SMALL_SIZE
 BOX_HEIGHT = 0.42
 TALL = BOX_HEIGHT / 2
 MIN_BOX_WIDTH = 0.52
+BOX_PADDING = 0.16
 GAP = 0.36
 FEEDBACK_GAP = 0.46
 ROW_GAP = 0.42
@@ -134,14 +135,17 @@ class Drawing:
         labels = [self.state_label(state, 1, "forward") for state in states]
         labels += [label for label in (*network.inputs, *network.outputs) if label is not None]
         widest = max(text_width(label) for label in labels)
-        self.width = max(MIN_BOX_WIDTH, widest + 0.2)
+        self.width = max(MIN_BOX_WIDTH, widest + BOX_PADDING)
         self.half = self.width / 2
         # The two directions stand side by side, so that arrows pass beside their boxes.
         self.shift = 0.7 * self.width if network.bidirectional else 0.0
         weight = self.layer_label(network.weights.get("state", ""), 1)
         self.weight_width = text_width(weight, SMALL_SIZE)
-        gap = FEEDBACK_GAP if network.feedback else GAP
-        self.pitch = self.width + self.shift + max(gap, gap + self.weight_width - 0.12)
+        if network.feedback:
+            gap = FEEDBACK_GAP + 0.7 * self.weight_width
+        else:
+            gap = max(GAP, self.weight_width + 0.1)
+        self.pitch = self.width + self.shift + gap
         self.rows = self._rows()
 
     def _rows(self) -> dict[object, float]:
