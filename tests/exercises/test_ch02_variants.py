@@ -406,6 +406,33 @@ def rnn_list_of_states(x, h0, weight_ih, weight_hh, bias):
     return list(outputs.unbind(1)), h
 
 
+class KeepsItsState(RepairedUniform):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.h = torch.zeros(1, hidden_size)
+
+    def forward(self, x_t, h):
+        self.h = super().forward(x_t, self.h)
+        return self.h
+
+
+class Unfilled(RepairedUniform):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.weight_ih.data.fill_(float("nan"))
+
+
+class AllAlike(RepairedUniform):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        nn.init.constant_(self.weight_hh, 0.1)
+
+
+class IgnoresTheState(RepairedUniform):
+    def forward(self, x_t, h):
+        return super().forward(x_t, torch.zeros_like(h))
+
+
 @pytest.mark.parametrize(
     ("key", "answer", "expected"),
     [
@@ -413,19 +440,28 @@ def rnn_list_of_states(x, h0, weight_ih, weight_hh, bias):
         ("02.2", rnn_state_with_an_axis, "there is an axis of size 1 too many"),
         ("02.2", rnn_ignores_h0, "not depend on `h0`: is it used?"),
         ("02.2", rnn_returns_in_the_loop, "the time axis has size 1 rather than"),
-        ("02.2", rnn_list_of_states, "`torch.stack` makes one tensor of a list"),
+        ("02.2", rnn_list_of_states, "`torch.stack` or `torch.cat` makes one tensor"),
         ("02.3", lambda weight_ih, weight_hh: (weight_ih, weight_hh), "is a tuple of 2"),
         ("02.3", lambda weight_ih, weight_hh: weight_ih, "shape"),
         ("02.4", lambda i, h, o: float(h * (i + h + 1) + o * (h + 1)), "expected a whole number"),
         ("02.4", lambda i, h, o: i + h + o, "Your number of parameters is"),
-        ("02.5", OtherNames, "missing: your parameters are called `W`"),
+        ("02.5", OtherNames, "missing (your parameters are called `W`)"),
         ("02.5", Exchanged, "shape of `weight_ih` is"),
         ("02.5", BiasForgottenInForward, "right but for `bias`, which is missing inside the tanh"),
         ("02.5", OutputAndState, "new state is a tuple of 2, expected a tensor"),
         ("02.5", OnlyTheBiasIsPlain, "Your bias is a plain tensor, expected a registered"),
         ("02.5", HiddenWeightDetached, "`weight_hh` after a step of training is unchanged"),
+        ("02.5", KeepsItsState, "answer at a second call is another one"),
+        ("02.5", Unfilled, "new `weight_ih` is not filled with numbers"),
+        ("02.5", AllAlike, "new `weight_hh` is the same everywhere"),
+        ("02.5", IgnoresTheState, "does not depend on `h`: is it used?"),
         ("02.5", WithoutSuper, "before Module.__init__() call"),
         ("02.6", lambda outputs, lengths: outputs.sum(1), "Your states have the right shape"),
+        (
+            "02.6",
+            lambda outputs, lengths: outputs[:, 0],
+            "you take step 1 of `outputs` rather than",
+        ),
         ("02.6", lambda outputs, lengths: outputs, "it still has a time axis"),
         ("02.6", lambda outputs, lengths: outputs[0], "shape"),
     ],

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +169,12 @@ def test_a_result_instead_of_the_function():
 
 
 def test_signatures():
+    class Plain:
+        def forward(self, x):
+            return x
+
+    count_class = replace(SCALE, solution=Plain)
+
     assert "takes `(x_t, h)`, expected `(x_t, h, weight)`" in said(lambda x_t, h: h)
     assert "in another order" in said(lambda h, x_t, weight: step(x_t, h, weight))
     assert "takes `(x_t, h, weight, more)`" in said(lambda x_t, h, weight, more: h)
@@ -184,7 +191,16 @@ def test_signatures():
             pass
 
     assert "`OtherForward.forward` cannot be called" in said(OtherForward, SCALE)
-    assert "no method `forward`" in said(NoForward, SCALE)
+
+    class NoModule:
+        def __init__(self, size):
+            self.size = size
+
+        def forward(self, x):
+            return x
+
+    assert "begin it with `class Scale(torch.nn.Module):`" in said(NoModule, SCALE)
+    assert "no method `forward`" in said(NoForward, count_class)
 
 
 # --- Exceptions ----------------------------------------------------------------------------------
@@ -410,6 +426,63 @@ def test_the_form_of_a_result(change, expected):
     assert message.startswith("Your state ")
 
 
+class Unequal:
+    def __eq__(self, other):
+        raise RuntimeError("no comparison")
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda s: s[:0],
+        lambda s: torch.empty(0),
+        lambda s: s.to("meta"),
+        lambda s: s.to_sparse(),
+        lambda s: s + 0j,
+        lambda s: s > 0,
+        lambda s: s.half(),
+        lambda s: s.to(torch.bfloat16).to(torch.float8_e4m3fn),
+        lambda s: {"state": s},
+        lambda s: {1, 2},
+        lambda s: (),
+        lambda s: (s, (s, [s])),
+        lambda s: Unequal(),
+        lambda s: np.float64(3.0),
+        lambda s: np.array([None, "a"], dtype=object),
+        lambda s: ValueError("returned, not raised"),
+        lambda s: ...,
+        lambda s: NotImplemented,
+        lambda s: float("nan"),
+        lambda s: 10**400,
+        lambda s: torch.nested.nested_tensor([s[0], s[1]]),
+    ],
+)
+@pytest.mark.parametrize("exercise", [STEP, COUNT, RUN, SCALE])
+def test_odd_results_get_a_sentence(odd, exercise):
+    state = torch.ones(3, 4, dtype=torch.float64)
+
+    class Odd(Scale):
+        def forward(self, x):
+            return odd(state)
+
+    answers = {
+        "99.1": lambda x_t, h, weight: odd(step(x_t, h, weight)),
+        "99.2": lambda x, h, weight: (odd(state), odd(state)),
+        "99.3": lambda size: odd(state),
+        "99.4": Odd,
+    }
+    assert said(answers[exercise.id], exercise).endswith((".", "?"))
+
+
+def test_tensors_of_other_classes_are_tensors():
+    class Own(torch.Tensor):
+        pass
+
+    assert report(lambda x_t, h, weight: step(x_t, h, weight).as_subclass(Own)).passed
+
+
 def test_a_squeezed_batch_of_one():
     found = report(lambda x_t, h, weight: step(x_t, h, weight).squeeze())
     assert "expected (1, 4): an axis of size 1 is missing" in found.messages[0]
@@ -430,7 +503,17 @@ def test_the_form_of_two_results():
         in said(change(lambda o, h: (o.transpose(0, 1), h)), RUN)
     )
     assert "it still has a time axis" in said(change(lambda o, h: (o, o)), RUN)
-    assert "Your outputs have shape" in said(change(lambda o, h: (h, o)), RUN)
+    assert "in another order: expected outputs then final state" in said(
+        change(lambda o, h: (h, o)), RUN
+    )
+    assert "one step is missing" in said(change(lambda o, h: (o[:, 1:], h)), RUN)
+    assert "there is one step too many" in said(
+        change(lambda o, h: (torch.cat([h[:, None], o], 1), h)), RUN
+    )
+    assert "the time and hidden axes have become one: `torch.stack`" in said(
+        change(lambda o, h: (o.flatten(1), h)), RUN
+    )
+    assert "Your outputs have shape" in said(change(lambda o, h: (h, h)), RUN)
 
 
 def test_whole_numbers():
@@ -632,7 +715,7 @@ def test_listed_mistakes_are_recognised_by_what_they_compute():
         (lambda x, h, w: step(0 * x, h, w), "`x_t`, which is missing inside the tanh"),
         (lambda x, h, w: h.clone(), "is just `h`, as it came in"),
         (lambda x, h, w: step(x, h, w)[:1].expand_as(h), "same for every sequence of the batch"),
-        (lambda x, h, w: step(x, h, w).flip(0), "the sequences of the batch in reverse order"),
+        (lambda x, h, w: step(x, h, w).flip(0), "the sequences of the batch in another order"),
         (lambda x, h, w: (h @ w.T).cos(), "does not depend on `x_t`: is it used?"),
         (
             lambda x, h, w: torch.cat([step(x, h, w)[:1], h[1:]]),
@@ -687,6 +770,43 @@ def test_wrong_steps_are_named(change, expected):
         return change(outputs), final
 
     assert expected in said(answer, RUN)
+
+
+def test_a_tensor_that_is_overwritten_again_and_again():
+    def answer(x, h, weight):
+        h, states = h.clone(), []
+        for x_t in x.unbind(1):
+            h[:] = step(x_t, h, weight)
+            states.append(h)
+        return torch.stack(states, 1), h
+
+    message = said(answer, RUN)
+    assert (
+        message
+        == "Your outputs are the same at every step: is one tensor overwritten again and again?"
+    )
+
+
+def test_the_first_step_tells_what_is_wrong_with_all():
+    def answer(x, h, weight):
+        states = []
+        for x_t in x.unbind(1):
+            h = x_t + h @ weight.T
+            states.append(h)
+        return torch.stack(states, 1), h
+
+    assert "from step 1 on: that step is right but for the tanh around it" in said(answer, RUN)
+
+
+def test_an_exception_in_a_special_case_does_not_hide_the_general_one():
+    def answer(x, h, weight):
+        states = []
+        for x_t in x[:, :-1].unbind(1):
+            h = step(x_t, h, weight)
+            states.append(h)
+        return torch.stack(states, 1), h  # fails for a single step
+
+    assert "one step is missing" in said(answer, RUN)
 
 
 # --- Gradients -----------------------------------------------------------------------------------

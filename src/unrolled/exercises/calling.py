@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any
 
+import torch
+
 from unrolled.exercises.exercise import Exercise
 from unrolled.exercises.outcome import Attempt
 from unrolled.exercises.wording import error_text, kind_of, right_only
@@ -59,6 +61,8 @@ def misfit(exercise: Exercise, submission: object) -> list[str]:
         return [
             f"You gave {kind_of(submission)}: give the class `{wanted}` itself, without brackets."
         ]
+    if issubclass(solution, torch.nn.Module) and not issubclass(submission, torch.nn.Module):
+        return [f"Your class is no module: begin it with `class {wanted}(torch.nn.Module):`."]
     for method, function in vars(solution).items():
         if not inspect.isfunction(function):
             continue
@@ -144,6 +148,7 @@ ADVICE = (
         "The result is cut off from the arguments: look for `detach`, `.data`, `no_grad`.",
     ),
     (r"index .* out of (bounds|range)", "Is the axis the right one, and the first index 0?"),
+    (r"used as indices", "An index is a whole number: use `//`, or `.long()`."),
     (r"is not defined|referenced before assignment|not associated", "Is the name spelt right?"),
     (
         r"required (positional )?argument|positional arguments? but",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from unrolled.exercises.exercise import Case, Draw, Exercise, Mistake
+from unrolled.exercises.outcome import alike
 
 AXES = {
     "x_t": ("batch", "input"),
@@ -266,6 +267,10 @@ def _stacks_along_the_first_axis(x, h0, weight_ih, weight_hh, bias):
     return torch.stack(states), h
 
 
+def _weight_hh_not_transposed_in_the_loop(x, h0, weight_ih, weight_hh, bias):
+    return rnn(x, h0, weight_ih, weight_hh.T, bias)
+
+
 def _runs_backwards(x, h0, weight_ih, weight_hh, bias):
     return rnn(x.flip(1), h0, weight_ih, weight_hh, bias)
 
@@ -337,6 +342,11 @@ RNN = Exercise(
         Mistake(
             _stacks_along_the_first_axis,
             "Your outputs are (time, batch, hidden): batch comes first, so stack with `dim=1`.",
+        ),
+        Mistake(
+            _weight_hh_not_transposed_in_the_loop,
+            "Your `weight_hh` is not transposed: it is square, so torch cannot notice, but each "
+            "step takes `h @ weight_hh.T`.",
         ),
         Mistake(
             _runs_backwards,
@@ -579,19 +589,21 @@ def _kind_of_weight(cell: torch.nn.Module, name: str) -> str:
     if value is not None:
         return f"a `{type(value).__name__}`"
     if registered:
-        return f"missing: your parameters are called {', '.join(f'`{n}`' for n in registered)}"
+        return f"missing (your parameters are called {', '.join(f'`{n}`' for n in registered)})"
     hidden_in = [
         attribute
         for attribute, held in vars(cell).items()
         if isinstance(held, list | tuple | dict) and not attribute.startswith("_")
     ]
     if hidden_in:
-        return f"missing: `{hidden_in[0]}` is a plain {type(getattr(cell, hidden_in[0])).__name__}"
+        return f"missing (`{hidden_in[0]}` is a plain {type(getattr(cell, hidden_in[0])).__name__})"
     return "missing after `__init__`"
 
 
 def _size_of_weights(weight: Tensor) -> str:
     """Judges a fresh weight by the sum that a unit makes of inputs of size 1."""
+    if not weight.isfinite().all():
+        return "not filled with numbers"
     if bool((weight == weight.flatten()[0]).all()):
         return "the same everywhere, so that all units stay the same"
     spread = weight.square().mean().sqrt().item() * weight.shape[1] ** 0.5
@@ -609,21 +621,29 @@ def _run_repaired(submission: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         return results
     for name in ("weight_ih", "weight_hh"):
         results[f"new {name}"] = _size_of_weights(weights[name].detach())
-    with torch.no_grad():
-        for name, weight in weights.items():
-            weight.copy_(arguments[name])
-    state = cell(arguments["x_t"], arguments["h"])
-    results["new state"] = state
-    if isinstance(state, Tensor) and state.requires_grad:
-        state.square().sum().backward()
+    _set_weights(weights, arguments)
+    first = cell(arguments["x_t"], arguments["h"])
+    if isinstance(first, Tensor) and first.requires_grad:
+        first.square().sum().backward()
         with torch.no_grad():
             # What `torch.optim.SGD` does; importing that takes seconds.
             for parameter in cell.parameters():
                 parameter -= 0.1 * parameter.grad if parameter.grad is not None else 0.0
+    moved = {name: not torch.equal(getattr(cell, name), arguments[name]) for name in PARAMETERS}
+    _set_weights(weights, arguments)
+    second = cell(arguments["x_t"], arguments["h"])
+    same = alike(first, second)
+    results["answer at a second call"] = "the same" if same else "another one"
+    results["new state"] = second
     for name in PARAMETERS:
-        moved = not torch.equal(getattr(cell, name), arguments[name])
-        results[f"{name} after a step of training"] = "changed" if moved else "unchanged"
+        results[f"{name} after a step of training"] = "changed" if moved[name] else "unchanged"
     return results
+
+
+def _set_weights(weights: dict[str, Tensor], arguments: dict[str, Any]) -> None:
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(arguments[name])
 
 
 def _repaired_cases(draw: Draw) -> list[Case]:
@@ -748,10 +768,12 @@ REPAIRED = Exercise(
         "shape",
         "new weight_ih",
         "new weight_hh",
+        "answer at a second call",
         "new state",
         *(f"{name} after a step of training" for name in PARAMETERS),
     ),
     axes=AXES,
+    gradients=True,
     hints=(
         "What does `list(RepairedCell(3, 4).parameters())` give? An optimiser sees only what "
         "stands there.",
@@ -799,8 +821,8 @@ REPAIRED = Exercise(
         ),
         Mistake(
             _DataInForward,
-            "Right forwards, but your `forward` uses `.data`, which cuts the weights off from the "
-            "gradient: use the parameters themselves.",
+            "Right forwards, but your `forward` cuts the weights off from the gradient by `.data`, "
+            "`detach` or `no_grad`: use the parameters themselves.",
         ),
     ),
 )

@@ -29,6 +29,9 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
 
 def diagnose(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
     """Sentences on what is wrong, the most helpful first."""
+    if attempts[0].difference is not None and attempts[0].outcome.error is None:
+        # The most general case comes to an end: an exception in a special one follows from it.
+        attempts = [attempt for attempt in attempts if attempt.outcome.error is None]
     for diagnosis in DIAGNOSES:
         if found := diagnosis(exercise, attempts):
             return found

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from unrolled.exercises.exercise import Exercise
-from unrolled.exercises.outcome import Attempt, Outcome
+from unrolled.exercises.outcome import Attempt, Outcome, Unusual
 from unrolled.exercises.wording import about, called, kind_of, listed, right_only, sizes
 
 
@@ -57,9 +57,11 @@ def _structure_advice(value: object, wanted: object) -> str:
         if isinstance(value, np.ndarray):
             return ": stay with torch, since NumPy carries no gradient."
         if isinstance(value, list) and value and isinstance(value[0], Tensor):
-            return ": `torch.stack` makes one tensor of a list, along the axis that `dim` names."
+            return ": `torch.stack` or `torch.cat` makes one tensor of a list."
         if isinstance(value, tuple):
             return ": return only what is asked for."
+        if isinstance(value, Unusual):
+            return ", an ordinary one, where the inputs are."
         if isinstance(value, int | float):
             return ": did `.item()` or an index take a number out of it?"
     if isinstance(wanted, int):
@@ -100,13 +102,39 @@ def _shape_reason(axes: tuple[str, ...], known: dict[str, int], got: Sequence[in
     if len(got) == len(wanted):
         place = next(i for i, size in enumerate(got) if size != wanted[i])
         same = [axis for axis, size in known.items() if size == got[place] and axis not in axes]
-        hint = f", the size of {same[0]}" if same else ""
+        if axes[place] == "time" and abs(got[place] - wanted[place]) == 1:
+            if got[place] < wanted[place]:
+                return "one step is missing: does the loop stop early?"
+            return "there is one step too many: does the first state stand among them?"
+        hint = f", the size of {same[0]}," if same else ""
         return f"the {axes[place]} axis has size {got[place]}{hint} rather than {wanted[place]}"
+    for place in range(len(wanted) - 1):
+        for other in range(place + 1, len(wanted)):
+            rest = [size for i, size in enumerate(wanted) if i not in (place, other)]
+            if sorted(got) == sorted([*rest, wanted[place] * wanted[other]]):
+                return (
+                    f"the {axes[place]} and {axes[other]} axes have become one: `torch.stack` "
+                    "makes a new axis, `torch.cat` does not"
+                )
     return f"the axes are {_axes_text(axes)}"
+
+
+def _exchanged(attempt: Attempt) -> str:
+    """Say so where all results are there, in another order."""
+    came, wanted = (
+        [getattr(value, "shape", None) for value in outcome.results.values()]
+        for outcome in (attempt.outcome, attempt.expected)
+    )
+    if came == wanted or not any(list(order) == wanted for order in itertools.permutations(came)):
+        return ""
+    names = [called(name) for name in attempt.expected.results]
+    return f"Your results are in another order: expected {listed(names, 'then')}."
 
 
 def shapes(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
     """Diagnose a wrong shape."""
+    if exchanged := _exchanged(attempts[0]):
+        return [exchanged]
     for name in exercise.results:
         wrong = [
             a
@@ -119,11 +147,15 @@ def shapes(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
         attempt = wrong[0]
         got, wanted = (tuple(o.results[name].shape) for o in (attempt.outcome, attempt.expected))
         first = about(name, f"has shape {got}, expected {wanted}")
+        reason = ""
         if axes := exercise.axes.get(name):
             known = sizes(exercise, attempt.case.arguments)
             known.update(zip(axes, wanted, strict=True))
-            first += f": {_shape_reason(axes, known, got)}"
-        return [f"{first}.", *right_only(attempts, wrong)]
+            reason = f": {_shape_reason(axes, known, got)}"
+        return [
+            f"{first}{reason}{'' if reason.endswith('?') else '.'}",
+            *right_only(attempts, wrong),
+        ]
     return []
 
 

@@ -67,8 +67,8 @@ def gradients(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
         text = f"the gradient stops at step {stopped[0]}: is there a detach?"
     elif name := _unreached(first):
         text = (
-            f"no gradient reaches `{name}`: is it detached, or copied with `.data` or "
-            "`torch.tensor`?"
+            f"no gradient reaches `{name}`: is it detached, or copied with `.data`, "
+            "`torch.tensor` or `torch.nn.Parameter`?"
         )
     else:
         text = (

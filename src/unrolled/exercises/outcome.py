@@ -41,6 +41,26 @@ def _fresh(value: Any, leaf: Tensor | None) -> Any:
     return value
 
 
+@dataclass(frozen=True)
+class Unusual:
+    """Stands for a tensor of a kind that torch itself hardly compares."""
+
+    kind: str
+
+
+def _kept(value: Any) -> Any:
+    """Copy a result, so that nothing that comes later can change it."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.is_nested or value.layout != torch.strided:
+        return Unusual(f"a {'nested' if value.is_nested else 'sparse'} tensor")
+    if value.device.type != "cpu":
+        return Unusual(f"a tensor on `{value.device}`")
+    if value.is_floating_point() and value.element_size() == 1:
+        return Unusual(f"a tensor of `{value.dtype}`")
+    return value.detach().clone()
+
+
 def named_results(exercise: Exercise, returned: Any) -> dict[str, Any]:
     """Results by name; empty where what was returned does not have the right structure."""
     names = exercise.results
@@ -63,7 +83,7 @@ def _probes(exercise: Exercise, results: Mapping[str, Any]) -> dict[str, Tensor]
         weighted = result * weights.to(result.dtype)
         probes[name] = weighted.sum()
         axes = exercise.axes.get(name, ())
-        if "time" in axes and len(axes) == result.dim():
+        if "time" in axes and len(axes) == result.dim() and result.numel():
             probes[f"{name} at the last step"] = weighted.select(axes.index("time"), -1).sum()
     return probes
 
@@ -101,20 +121,17 @@ def run_case(exercise: Exercise, submission: Callable[..., Any], case: Case, see
         name for name, value in case.arguments.items() if not alike(passed[name], value, exact=True)
     )
     live = named_results(exercise, outcome.returned)
-    outcome.results = {
-        name: value.detach().clone() if isinstance(value, Tensor) else value
-        for name, value in live.items()
-    }
+    outcome.results = {name: _kept(value) for name, value in live.items()}
     if exercise.gradients:
-        _add_gradients(outcome, leaves, live, _probes(exercise, live))
+        _add_gradients(exercise, outcome, leaves, live)
     return outcome
 
 
 def _add_gradients(
+    exercise: Exercise,
     outcome: Outcome,
     leaves: Mapping[str, Tensor],
     live: Mapping[str, Any],
-    probes: Mapping[str, Tensor],
 ) -> None:
     outcome.cut_off = tuple(
         name
@@ -122,7 +139,7 @@ def _add_gradients(
         if isinstance(value, Tensor) and value.is_floating_point() and not value.requires_grad
     )
     try:
-        for probe, scalar in probes.items():
+        for probe, scalar in _probes(exercise, live).items():
             found = torch.autograd.grad(
                 scalar, list(leaves.values()), retain_graph=True, allow_unused=True
             )

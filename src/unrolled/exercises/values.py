@@ -1,7 +1,7 @@
 """Results of the right form with wrong numbers: how they differ says where to look."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,9 @@ def _is_squashed(value: Tensor) -> bool:
     return bool((value.abs() < 1).all()) and bool(value.any())
 
 
+Axes = Mapping[str, tuple[str, ...]]
+
+
 @dataclass(frozen=True)
 class Pair:
     """A wrong tensor, the right one, and the sizes of the case."""
@@ -57,6 +60,12 @@ class Pair:
     want: Tensor
     axes: tuple[str, ...]
     sizes: dict[str, int]
+
+    def at_step(self, index: int) -> "Pair":
+        """Take one step of time out of both."""
+        place = self.axes.index("time")
+        axes = self.axes[:place] + self.axes[place + 1 :]
+        return Pair(self.got.select(place, index), self.want.select(place, index), axes, self.sizes)
 
     def wrong_along(self, axis: str) -> list[int]:
         """Find the indices along an axis at which something differs."""
@@ -111,11 +120,38 @@ def _along_batch(pairs: Sequence[Pair]) -> str:
         return "is the same for every sequence of the batch, and should depend on the sequence"
     if all(pair.wrong_along("batch") == list(range(1, pair.sizes["batch"])) for pair in pairs):
         return "is right for the first sequence of the batch only"
-    if all(
-        alike(row.flip(0), pair.want.movedim(pair.axes.index("batch"), 0))
-        for row, pair in zip(rows, pairs, strict=True)
-    ):
-        return "has the sequences of the batch in reverse order"
+    wanted = [pair.want.movedim(pair.axes.index("batch"), 0) for pair in pairs]
+    if all(_same_rows(*both) for both in zip(rows, wanted, strict=True)):
+        return "has the sequences of the batch in another order"
+    return ""
+
+
+def _same_rows(first: Tensor, second: Tensor) -> bool:
+    return all(
+        any(alike(row, other) for other in b)
+        for a, b in ((first, second), (second, first))
+        for row in a
+    )
+
+
+def _from_another_step(pairs: Sequence[Pair], wrong: Sequence[Attempt], axes: Axes) -> str:
+    """Say which step of an argument was taken, where another one was to be chosen."""
+    pair, arguments = pairs[0], wrong[0].case.arguments
+    for argument, value in arguments.items():
+        names = axes.get(argument, ())
+        if "time" not in names or tuple(n for n in names if n != "time") != pair.axes:
+            continue
+        steps = value.movedim(names.index("time"), 0)  # (time, *pair.axes)
+        for row, (got, want) in enumerate(zip(pair.got, pair.want, strict=True)):
+            took = [t for t, step in enumerate(steps) if alike(step[row], got)]
+            right = [t for t, step in enumerate(steps) if alike(step[row], want)]
+            if not took or not right:
+                break
+            if took != right:
+                return (
+                    f"comes from another step: for sequence {row + 1}, you take step "
+                    f"{took[0] + 1} of `{argument}` rather than step {right[0] + 1}"
+                )
     return ""
 
 
@@ -134,11 +170,12 @@ def _along_time(pairs: Sequence[Pair]) -> str:
     if all(alike(got[:-1], want[1:]) for got, want in moved):
         return "comes one step early: at step 1 stands what belongs to step 2"
     if all(alike(got, got[:1].expand_as(got)) for got, want in moved):
-        return "is the same at every step, and should change with the step"
+        return "is the same at every step: is one tensor overwritten again and again?"
     longest = max(pairs, key=lambda pair: pair.sizes["time"])
     wrong, count = longest.wrong_along("time"), longest.sizes["time"]
     if len(wrong) == count:
-        return "differs from step 1 on"
+        first = _relation([pair.at_step(0) for pair in pairs])
+        return f"differs from step 1 on{': that step ' if first else ''}{first}"
     if wrong == list(range(wrong[0], count)) and wrong[0]:
         right, step = wrong[0], wrong[0] + 1
         steps = (
@@ -190,7 +227,8 @@ def _independent(name: str, wrong: Sequence[Attempt]) -> str:
         matters = [a for a in wrong if not is_zero(a.expected.gradients.get(key))]
         if matters and all(is_zero(a.outcome.gradients.get(key)) for a in matters):
             unused.append(f"`{argument}`")
-    if not unused or any(name in attempt.outcome.cut_off for attempt in wrong):
+    blocked = any(name in a.outcome.cut_off or a.outcome.backward_error for a in wrong)
+    if not unused or blocked:
         return ""
     used = "is it used" if len(unused) == 1 else "are they used"
     return f"does not depend on {listed(unused, 'or')}: {used}?"
@@ -227,6 +265,7 @@ def _tensor_values(
         or _argument_itself(name, wrong)
         or _too_much(pairs, wrong)
         or _along_batch(pairs)
+        or _from_another_step(pairs, wrong, exercise.axes)
         or _independent(name, wrong)
         or _along_time(pairs)
     )
@@ -241,7 +280,8 @@ def _fact_values(name: str, attempts: Sequence[Attempt], wrong: Sequence[Attempt
     if isinstance(got, dict) and isinstance(want, dict):
         key = next(k for k in want if not alike(got.get(k), want[k]))
         name, got, want = f"{name} of {key}", got.get(key, "missing"), want[key]
-    return [about(name, f"is {got}, expected {want}."), *right_only(attempts, wrong)]
+    case = f", with {wrong[0].case.name}" if isinstance(want, int) else ""
+    return [about(name, f"is {got}, expected {want}{case}."), *right_only(attempts, wrong)]
 
 
 def values(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:

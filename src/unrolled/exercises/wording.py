@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from unrolled.exercises.exercise import Exercise
-from unrolled.exercises.outcome import Attempt
+from unrolled.exercises.outcome import Attempt, Unusual
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:
@@ -71,6 +71,8 @@ def kind_of(value: object) -> str:
         return "`None`"
     if isinstance(value, Tensor):
         return "a tensor"
+    if isinstance(value, Unusual):
+        return value.kind
     if isinstance(value, np.ndarray):
         return "a NumPy array"
     if isinstance(value, tuple | list):
