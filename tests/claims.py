@@ -62,12 +62,12 @@ CLAIMS = [
     Claim(
         "02-recurrent-cell",
         "bounds-claim",
-        ("imports", "bounds"),
+        ("imports", "bounds", "bounds-drawn"),
         nulls={
             "no rotation": Change(
                 "bounds", "orthogonal_(cell.weight_hh, gain=", "normal_(cell.weight_hh, std=0.1 * "
             ),
-            "no tanh": Change("bounds", '("tanh", 1.5)', '("identity", 1.5)'),
+            "no tanh": Change("bounds-drawn", '("tanh", 1.5)', '("identity", 1.5)'),
         },
         seeds={
             f"seed {seed}": Change("bounds", "manual_seed(0)", f"manual_seed({seed})")
@@ -94,7 +94,7 @@ CLAIMS = [
         LEARNT,
         nulls={
             "memory cut": Change("learn", "memory=memory", "memory=False"),
-            "untrained": Change("learn", "steps=600", "steps=0"),
+            "untrained": Change("learn", "steps=600", "steps=1, learning_rate=0.0"),
         },
         seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
     ),
@@ -131,7 +131,7 @@ CLAIMS = [
     Claim(
         "02-recurrent-cell",
         "popular-claim",
-        (*LEARNT, "popular", "popular-trains"),
+        (*LEARNT, "popular", "popular-tagger", "popular-trains"),
         nulls={
             "registered weights": Change(
                 "popular",
