@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
+NO_BROWSER = "no Chromium on this machine; install one, or name it in CHROMIUM"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = [
     "--no-sandbox",
@@ -22,6 +24,7 @@ SIZES = ({"width": 1280, "height": 900}, {"width": 375, "height": 812})
 AXE_OPTIONS = {"resultTypes": ["violations"], "preload": False}
 MATH_DRAWN = """() => [...document.querySelectorAll(".math")].every(
     (equation) => equation.querySelector("mjx-container svg, mjx-container mjx-math"))"""
+MATH_TIMEOUT = 30_000  # milliseconds
 # Observers of sizes run before a frame is drawn.
 TWO_FRAMES = "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
 
@@ -51,7 +54,10 @@ def problems_of(page: Page, address: str) -> list[str]:
     )
     page.on("requestfailed", lambda request: problems.append(f"did not load {request.url}"))
     page.goto(address)
-    page.wait_for_function(MATH_DRAWN, timeout=20_000)
+    try:
+        page.wait_for_function(MATH_DRAWN, timeout=MATH_TIMEOUT)
+    except PlaywrightTimeoutError:
+        problems.append("equations are not drawn")
     for size in SIZES:
         page.set_viewport_size(size)
         page.evaluate(TWO_FRAMES)
@@ -71,7 +77,7 @@ def problems_of(page: Page, address: str) -> list[str]:
 def browser():
     path = chromium()
     if path is None:
-        pytest.skip("no Chromium on this machine; install one, or name it in CHROMIUM")
+        pytest.skip(NO_BROWSER)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser

@@ -14,24 +14,10 @@ from sphinx.writers.html5 import HTML5Translator
 from sphinx_unrolled.course import chapter_titled
 from unrolled.exercises import Exercise, catalogue
 
-STATEMENT = re.compile(r"Exercise (\d\d\.\d+)\b")
-
 
 def label_of(exercise_id: str) -> str:
     """Give the label that an exercise has in its chapter: `exercise-02-1` for "02.1"."""
     return "exercise-" + exercise_id.replace(".", "-")
-
-
-def label_exercises(app: Sphinx, tree: nodes.document) -> None:
-    """Give every paragraph that begins with a bold "Exercise 02.1" the label `exercise-02-1`."""
-    domain = app.env.get_domain("std")
-    for strong in tree.findall(nodes.strong):
-        match = STATEMENT.match(strong.astext())
-        if match and strong.parent.index(strong) == 0:
-            label = label_of(match[1])
-            strong.parent["ids"].append(label)
-            domain.labels[label] = (app.env.docname, label, match[0])
-            domain.anonlabels[label] = (app.env.docname, label)
 
 
 class fold(nodes.General, nodes.Element):  # noqa: N801 - docutils names nodes so
@@ -118,4 +104,3 @@ def setup(app: Sphinx) -> None:
     """Register the directive."""
     app.add_node(fold, html=(visit_fold, depart_fold))
     app.add_directive("exercise-solutions", ExerciseSolutions)
-    app.connect("doctree-read", label_exercises)
