@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import pytest_socket
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -117,7 +119,7 @@ def write_wheel(folder, name):
     path = folder / f"{name}-1.0-py3-none-any.whl"
     meta = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr(f"{name}.py", "def main():\n    print('here')\n")
+        wheel.writestr(f"{name}.py", "import sys\n\ndef main():\n    print(sys.prefix)\n")
         wheel.writestr(f"{meta}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         wheel.writestr(
             f"{meta}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -272,7 +274,7 @@ def test_moved_environment_is_mended(tree, tmp_path):
     assert tasks.is_ready(moved, moved / ".venv")
     command = tasks.venv_python(moved / ".venv").with_name("apple")
     result = subprocess.run([command], capture_output=True, text=True)
-    assert result.stdout == "here\n"
+    assert Path(result.stdout.strip()) == moved / ".venv"
     where = [str(tasks.venv_python(moved / ".venv")), "-c", "import demo; print(demo.__file__)"]
     result = subprocess.run(where, capture_output=True, text=True)
     assert Path(result.stdout.strip()) == moved / "src" / "demo.py"
@@ -372,6 +374,17 @@ def test_key_of_the_environment(tree):
     settings.write_text(text)
     change_pins(tree)
     assert tasks.environment_key(tree) != key
+
+
+# --- The network --------------------------------------------------------------------------------
+
+
+def test_network_is_refused_to_a_test_and_to_what_it_starts():
+    with pytest.raises(pytest_socket.SocketConnectBlockedError):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)
+    program = "import urllib.request; urllib.request.urlopen('http://192.0.2.1/', timeout=30)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "Connection refused" in result.stderr or "10061" in result.stderr
 
 
 # --- The pins -----------------------------------------------------------------------------------
