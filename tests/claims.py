@@ -49,12 +49,8 @@ CLAIMS = [
         "bits-claim",
         ("imports", "two-memories", "bits", "bits-result"),
         nulls={
-            "both feed back the state": Change(
-                "bits-result", '("Jordan", "output")', '("Jordan", "state")'
-            ),
-            "both feed back the output": Change(
-                "bits-result", '("Elman", "state")', '("Elman", "output")'
-            ),
+            "a free number for the output": Change("two-memories", "score.sigmoid()", "h[:, :1]"),
+            "the output for a free number": Change("two-memories", "h[:, :1]", "score.sigmoid()"),
             "untrained": Change("bits", "steps=600", "steps=0"),
         },
         seeds={"seeds 0 to 4": Change("bits-result", "range(3)", "range(5)")},
@@ -146,8 +142,15 @@ CLAIMS = [
     ),
     Claim(
         "02-recurrent-cell",
+        "diverged-claim",
+        (*LEARNT, "diverged"),
+        nulls={"scaled weights": Change("diverged", "nn.init.normal_(parameter)", "pass")},
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "02-recurrent-cell",
         "saturation-claim",
-        (*RECORDED, "saturation"),
+        (*RECORDED, "saturation", "chaos"),
         nulls={
             "scaled weights": Change("saturation", "nn.init.normal_(parameter)", "pass"),
             "scaled weights, recorded": _instead_of("randn weights", "memory"),

@@ -176,6 +176,13 @@ MUTANTS = [
         RUNS,
     ),
     Mutant(
+        "a loss that is no number goes on",
+        "runs/registry.py",
+        "if not math.isfinite(loss)",
+        "if False",
+        RUNS,
+    ),
+    Mutant(
         "threads not restored",
         "runs/registry.py",
         "torch.set_num_threads(threads)",

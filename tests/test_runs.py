@@ -96,6 +96,14 @@ def test_a_stale_run_is_noticed(toy, tmp_path, monkeypatch):
     assert "first losses" in stale(other, recorded, "down")[0]
 
 
+@pytest.mark.parametrize("slope", [float("nan"), float("inf")])
+def test_a_training_that_diverges_is_no_result(toy, tmp_path, monkeypatch, slope):
+    monkeypatch.setitem(toy.variants, "up", {"slope": slope})
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step [12]"):
+        record("99-line", to=tmp_path, progress=lambda _: None)
+    assert not list(tmp_path.iterdir())
+
+
 def test_recording_leaves_the_number_of_threads(toy, tmp_path):
     torch.set_num_threads(2)
     record("99-line", to=tmp_path, progress=lambda _: None)

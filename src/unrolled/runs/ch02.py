@@ -32,7 +32,8 @@ class Tagger(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Give ``(batch, time, classes)`` from ``tokens (batch, time)``."""
-        x = F.one_hot(tokens, self.vocab_size).float()  # (batch, time, vocab)
+        x = F.one_hot(tokens, self.vocab_size)  # (batch, time, vocab)
+        x = x.to(self.read_out.weight.dtype)
         if self.memory:
             h, _ = self.rnn(x)  # (batch, time, hidden)
         else:  # each letter is a sequence of its own, from the state zero
@@ -62,7 +63,7 @@ class WindowTagger(nn.Module):
         "memory": {"model": "Tagger"},
         "memory cut": {"model": "Tagger", "memory": False},
         "no tanh": {"model": "Tagger", "nonlinearity": "identity"},
-        "randn weights": {"model": "Tagger", "randn_weights": True},
+        "randn weights": {"model": "Tagger", "randn_weights": True, "dtype": "float64"},
         "window 4": {"model": "WindowTagger", "window": 4, "learning_rate": 1e-2},
         "window 8": {"model": "WindowTagger", "window": 8, "learning_rate": 1e-2},
         "window 16": {"model": "WindowTagger", "window": 16, "learning_rate": 1e-2},
@@ -87,6 +88,7 @@ def highlighting_memory(
     learning_rate: float,
     every: int,
     randn_weights: bool = False,
+    dtype: str = "float32",
     **options: Any,
 ) -> Generator[float, None, dict[str, Any]]:
     """How much of code, string or comment can be known from how far back."""
@@ -94,6 +96,7 @@ def highlighting_memory(
     torch.manual_seed(seed)
     make = {"Tagger": Tagger, "WindowTagger": WindowTagger}[model]
     network = make(len(task.vocab), hidden, len(task.classes), **options)
+    network.to(getattr(torch, dtype))
     if randn_weights:  # what many posts write: numbers of size one, whatever the number of units
         for parameter in network.rnn.parameters():
             nn.init.normal_(parameter)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import itertools
 import json
+import math
 import os
 import pkgutil
 import platform
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Experiment:
 
     def first_losses(self, variant: str) -> list[float]:
         """Give the losses of the first steps with the first seed."""
-        return list(islice(self.start(variant, self.seeds[0]), FIRST_STEPS))
+        return list(itertools.islice(self.start(variant, self.seeds[0]), FIRST_STEPS))
 
 
 def experiment(
@@ -124,6 +125,8 @@ def record(
     ------
     ValueError
         If there is no experiment of that name.
+    FloatingPointError
+        If a loss is not a number, or infinite.
     """
     chosen = find(name)
     target = (to or folder()) / f"{name}.json"
@@ -188,11 +191,18 @@ def fingerprint(*tensors: Tensor) -> str:
 
 def _train(training: Training) -> dict[str, Any]:
     begin = time.perf_counter()
+    step = 0
     while True:
+        step += 1
         try:
-            next(training)
+            loss = next(training)
         except StopIteration as end:
             return _rounded(end.value) | {"seconds": round(time.perf_counter() - begin, 1)}
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss} at step {step}: what comes after it measures nothing. Find "
+                "out why, or let the experiment itself end there and return what it found"
+            )
 
 
 def _rounded(value: Any) -> Any:
