@@ -218,6 +218,12 @@ def test_an_exception_inside_torch_points_to_the_readers_line():
     assert "transpose" in report(answer).messages[1]
 
 
+def test_code_from_a_text_is_pointed_to_by_its_line():
+    names = {}
+    exec(compile("def answer(x_t, h, weight):\n    return h[9]\n", "<a text>", "exec"), names)
+    assert "at line 2 of your cell" in said(names["answer"])
+
+
 def test_a_deep_exception_points_to_its_own_line():
     def helper(weight):
         return weight["nothing"]
@@ -564,6 +570,27 @@ def test_changed_arguments_are_named(name, change):
     assert f"changes its argument `{name}` in place" in said(answer)
 
 
+def test_changed_arguments_are_named_without_gradients_too():
+    def answer(x_t, h, weight):
+        state = step(x_t, h, weight)
+        weight -= 1
+        return state
+
+    assert "changes its argument `weight`" in said(answer, replace(STEP, gradients=False))
+
+
+def test_a_result_is_kept_as_it_was_returned():
+    returned = []
+
+    def answer(x_t, h, weight):
+        for old in returned:
+            old.data.zero_()
+        returned.append(step(x_t, h, weight))
+        return returned[-1]
+
+    assert report(answer, replace(STEP, gradients=False)).passed
+
+
 def test_the_notebook_is_unharmed(capsys):
     def answer(x_t, h, weight):
         torch.manual_seed(0)
@@ -600,6 +627,7 @@ def test_the_notebook_is_unharmed(capsys):
             sys.getswitchinterval(),
         )
 
+    sys.setswitchinterval(0.005)
     torch.use_deterministic_algorithms(False)  # the first call is slow: it imports a compiler
     before = state()
     found = report(answer)
