@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from IPython.display import Code
 
 from sphinx_unrolled import course, pages, pictures, solutions
 from unrolled.exercises import catalogue
@@ -120,6 +121,23 @@ def test_without_an_address_there_are_no_buttons_for_it(tmp_path):
 NOTEBOOK_URL = "me/book/blob/main/chapters/02-recurrent-cell.ipynb"
 
 
+INDEX = """# Book
+
+```{course-map}
+```
+
+```{glossary}
+state
+状态
+  A memory {cite}`b`.
+```
+
+```{bibliography}
+```
+"""
+CODE = Code("x = 1  # one", language="python")._repr_html_()
+
+
 def small_book(folder, *, repository="", alt="A line", first="02.1"):
     """Build a book of three pages with our configuration; give the process."""
     for part in ("assets", "assets_templates", "tools"):
@@ -130,7 +148,7 @@ def small_book(folder, *, repository="", alt="A line", first="02.1"):
     (folder / "_config.yml").write_text(configuration, "utf-8")
     address = f'Repository = "{repository}"\n' if repository else ""
     (folder / "pyproject.toml").write_text(f'[project]\nname = "x"\n[project.urls]\n{address}')
-    (folder / "references.bib").write_text("", "utf-8")
+    (folder / "references.bib").write_text("@book{b, author={A, B}, title={C}, year=2000}", "utf-8")
     files = ["02-recurrent-cell", "solutions"]
     (folder / "_toc.yml").write_text(
         "format: jb-book\nroot: chapters/index\nchapters:\n"
@@ -138,17 +156,19 @@ def small_book(folder, *, repository="", alt="A line", first="02.1"):
     )
     chapters = folder / "chapters"
     chapters.mkdir()
-    (chapters / "index.md").write_text("# Book\n\n```{course-map}\n```\n")
+    (chapters / "index.md").write_text(INDEX, "utf-8")
     (chapters / "solutions.md").write_text("# Solutions\n\n```{exercise-solutions}\n```\n")
     names = [first, *(name for name in catalogue() if name != "02.1")]
     statements = [f"({solutions.label_of(name)})=\n## Exercise {name}\n\nDo it." for name in names]
     text = "# Cell\n\nSee {numref}`fig-line`.\n\n" + "\n\n".join(statements)
     output = nbformat.v4.new_output("display_data", {"image/svg+xml": DRAWING})
+    code = nbformat.v4.new_output("display_data", {"text/html": CODE})
     figure = {"figure": {"name": "fig-line", "caption": "A caption."}, "image": {"alt": alt}}
     notebook = nbformat.v4.new_notebook(
         cells=[
             nbformat.v4.new_markdown_cell(text),
             nbformat.v4.new_code_cell("draw()", outputs=[output], metadata={"mystnb": figure}),
+            nbformat.v4.new_code_cell("show()", outputs=[code]),
         ],
         metadata={
             "kernelspec": {"name": "python3", "display_name": "Python 3"},
@@ -202,11 +222,33 @@ def test_each_solution_has_its_exercise_its_code_and_its_mistakes(plain_book):
         name = exercise.id.replace(".", "-")
         section = page.find(id=f"solution-{name}")
         assert section.find(["h3"]).get_text().startswith(f"{exercise.id} {exercise.title}")
+        assert section.p.a.get_text() == "Read the exercise in its chapter"
         assert section.p.a["href"] == f"02-recurrent-cell.html#{solutions.label_of(exercise.id)}"
         assert chapter.find(id=solutions.label_of(exercise.id))
         folds = section.find_all("details")
         assert exercise.source.strip() == folds[0].pre.get_text().strip()
         assert len(folds[1].find_all("dt")) == len(exercise.mistakes)
+
+
+def test_shown_code_brings_no_style_sheet_of_its_own(plain_book):
+    assert CODE.startswith("<style>")
+    article = soup(plain_book, "02-recurrent-cell").article
+    assert article.select_one(".text_html .highlight").get_text().strip() == "x = 1  # one"
+    assert not article.find("style")
+
+
+def test_chinese_terms_say_that_they_are_chinese(plain_book):
+    terms = soup(plain_book, "index").select("dl.glossary dt")
+    assert [(term.get("lang"), term["id"]) for term in terms[:1]] == [(None, "term-state")]
+    assert terms[1]["lang"] == "zh"
+
+
+def test_a_bibliography_is_a_list_that_citations_reach(plain_book):
+    page = soup(plain_book, "index")
+    entry = page.select_one("dl.bibliography > dt")
+    assert entry.get_text(strip=True).startswith("[A00]")
+    assert page.select_one(f'a[href="#{entry["id"]}"]')
+    assert not page.select('[role="list"], [role="doc-biblioentry"]')
 
 
 def test_mathjax_and_palette_are_in_the_site(plain_book):
