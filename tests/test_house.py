@@ -319,6 +319,26 @@ def test_two_calls_at_once(tree):
     assert "".join(said).count("Installing") == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there the lock ends with the call")
+def test_what_a_killed_call_started_still_holds_the_lock(tmp_path, capsys):
+    started, done = tmp_path / "started", tmp_path / "done"
+    pip = f"open({str(started)!r}, 'w'); import time; time.sleep(2); open({str(done)!r}, 'w')"
+    program = (
+        f"import sys, pathlib; sys.path.insert(0, {str(ROOT / 'tools')!r}); import tasks\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "with tasks.locked(folder / 'lock', '') as lock, (folder / 'log').open('w+') as log:\n"
+        f"    tasks.quiet([sys.executable, '-c', {pip!r}], log, lock, 'Waiting')\n"
+    )
+    call = subprocess.Popen([sys.executable, "-c", program])
+    while not started.exists():
+        time.sleep(0.05)
+    call.kill()
+    call.wait()
+    with tasks.locked(tmp_path / "lock", "waiting"):
+        assert done.exists()
+    assert capsys.readouterr().out == "waiting\n"
+
+
 @pytest.mark.slow
 @pytest.mark.enable_socket
 @pytest.mark.skipif(os.name == "nt", reason="a kill is a signal")
