@@ -120,6 +120,12 @@ IN_BROWSER = [
     ("See", '<img src="https://x.invalid/p.png" alt="Out">', "asks for https://x.invalid/p.png"),
     ("See", '<div style="width: 600px">wide</div>', "pixels wide in a window of 375"),
     ("See", '<span style="color: #ccc; background: #fff">pale</span>', "color-contrast"),
+    (
+        "<p>See",
+        '<div class="highlight"><pre style="background: #fff"><span style="color: #111">one</span>'
+        '<span style="color: #ccc">pale</span></pre></div><p>See',
+        "color-contrast",
+    ),
     (' lang="en"', "", "html-has-lang"),
 ]
 
