@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from unrolled.data import Vocab, colour_letters, highlighting
-from unrolled.data.highlighting import (
+from unrolled.data.python_source import (
     HELD_OUT_MODULES,
     TRAINING_MODULES,
     letter_classes,
