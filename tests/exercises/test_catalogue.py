@@ -21,6 +21,14 @@ every_mistake = pytest.mark.parametrize(
     [
         pytest.param(exercise, mistake, id=f"{exercise.id}-{mistake.name}")
         for exercise in CATALOGUE.values()
+        for mistake in (*exercise.mistakes, *exercise.inherited)
+    ],
+)
+listed_mistake = pytest.mark.parametrize(
+    ("exercise", "mistake"),
+    [
+        pytest.param(exercise, mistake, id=f"{exercise.id}-{mistake.name}")
+        for exercise in CATALOGUE.values()
         for mistake in exercise.mistakes
     ],
 )
@@ -124,7 +132,7 @@ def test_mistakes_are_enough_and_their_messages_differ(exercise):
     assert len({mistake.name for mistake in exercise.mistakes}) == len(messages)
 
 
-@every_mistake
+@listed_mistake
 def test_a_mistake_has_the_form_of_an_answer(exercise, mistake):
     assert isinstance(mistake.code, type) == isinstance(exercise.solution, type)
     if not isinstance(mistake.code, type):
@@ -142,6 +150,13 @@ def test_sentences_are_sentences(exercise):
         assert text.count("`") % 2 == 0
         assert text[0].isupper() or text[0] == "`"
     assert not exercise.title.endswith(".")
+
+
+@every_exercise
+def test_no_sentence_repeats_what_the_book_refutes(exercise):
+    # Chapter 2 measures it: with weights that are too large, the gradient grows.
+    for text in (*exercise.hints, *(mistake.message for mistake in exercise.mistakes)):
+        assert not re.search(r"gradient is (nearly )?zero|vanish|tanh is (not )?flat", text)
 
 
 @every_exercise
@@ -181,11 +196,37 @@ def test_all_chapter_modules_are_found():
 @pytest.mark.parametrize("function", [check, hint, solution])
 def test_an_unknown_id_names_the_nearest(function):
     first = next(iter(CATALOGUE))
-    wrong = f"{first}9"
-    arguments = (wrong, len) if function is check else (wrong,)
-    with pytest.raises(ValueError, match=re.escape(f"there is no exercise '{wrong}'")) as error:
-        function(*arguments)
-    assert f'"{first}"' in str(error.value)
+    wrong = f"{first} and more"
+    message = f"there is no exercise '{wrong}'; the id is a text and comes first, as \"{first}\""
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call(function, wrong)
+
+
+def call(function, key):
+    return function(key, len) if function is check else function(key)
+
+
+@pytest.mark.parametrize("function", [check, hint, solution])
+@every_exercise
+def test_an_id_written_otherwise_is_understood(function, exercise):
+    chapter, number = exercise.id.split(".")
+    for wrong in (f"{int(chapter)}.{number}", f"{chapter}-{number}", f" {chapter}.0{number}"):
+        message = f"there is no exercise {wrong!r}: did you mean '{exercise.id}'?"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call(function, wrong)
+
+
+@pytest.mark.parametrize("function", [check, hint, solution])
+@pytest.mark.parametrize("chapter", sorted({e.chapter for e in CATALOGUE.values()}))
+def test_an_exercise_on_paper_has_no_check(function, chapter):
+    own = [e.id for e in CATALOGUE.values() if e.chapter == chapter]
+    message = (
+        f"{chapter}.{len(own) + 1} has no check: the exercises of chapter {chapter} that answer "
+        f"back are {own[0]} to {own[-1]}; the others are done on paper"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        call(function, f"{chapter}.{len(own) + 1}")
+    assert str(error.value).endswith("are folded below them in the chapter")
 
 
 def test_arguments_in_the_wrong_order_are_told_so():

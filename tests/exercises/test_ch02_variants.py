@@ -297,6 +297,34 @@ def last_pairs(outputs, lengths):
     return torch.index_select(outputs, 1, lengths - 1)
 
 
+def last_not_zero(outputs, lengths):
+    rows = [row[row.abs().sum(1) > 0][-1] for row in outputs]
+    return torch.stack(rows)
+
+
+P = nn.Parameter
+
+
+def drawn(draw):
+    class Drawn(RepairedUniform):
+        def __init__(self, input_size, hidden_size):
+            super().__init__(input_size, hidden_size)
+            del self.weight_ih, self.weight_hh
+            self.weight_ih = draw(hidden_size, input_size)
+            self.weight_hh = draw(hidden_size, hidden_size)
+
+    return Drawn
+
+
+class LocalNames(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        weight_ih = P(torch.randn(hidden_size, input_size))  # noqa: F841
+
+    def forward(self, x_t, h):
+        return h
+
+
 @pytest.mark.parametrize(
     ("key", "answer", "mistake"),
     [
@@ -317,12 +345,23 @@ def last_pairs(outputs, lengths):
         ("02.4", count_cell_only, "readout forgotten"),
         ("02.5", plain_cell(1.0), "plain tensors"),
         ("02.5", plain_cell(0.1), "plain tensors"),
-        ("02.5", UniformZeroToOne, "unscaled randn"),
+        ("02.5", UniformZeroToOne, "all positive"),
+        (
+            "02.5",
+            drawn(lambda *shape: P(torch.rand(*shape)) / shape[0] ** 0.5),
+            "scaled parameters",
+        ),
+        ("02.5", drawn(lambda *shape: P(torch.rand(*shape) / shape[0] ** 0.5)), "all positive"),
+        ("02.5", drawn(lambda *shape: P(torch.randn(*shape)) * 0.1), "scaled parameters"),
+        ("02.5", drawn(lambda *shape: P(torch.rand(*shape) * 2 - 1)), "unscaled randn"),
+        ("02.5", drawn(lambda *shape: P(torch.randint(-1, 2, shape).float())), "unscaled randn"),
+        ("02.5", LocalNames, "made in forward"),
         ("02.5", Detached, "data in forward"),
         ("02.5", InPlainTuple, "plain list"),
         ("02.6", last_minus_one, "last step of all"),
         ("02.6", last_too_far, "one step too far"),
         ("02.6", last_pairs, "all sequences at all lengths"),
+        ("02.6", last_not_zero, "last row that is not zero"),
     ],
 )
 def test_mistakes_written_otherwise_get_the_same_message(key, answer, mistake):
@@ -428,6 +467,26 @@ class AllAlike(RepairedUniform):
         nn.init.constant_(self.weight_hh, 0.1)
 
 
+class HiddenNotTransposed(RepairedUniform):
+    def forward(self, x_t, h):
+        return step_with_linear(x_t, h, self.weight_ih, self.weight_hh.T, self.bias)
+
+
+class LargeBias(RepairedUniform):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        nn.init.constant_(self.bias, 10.0)
+
+
+class TwoBiases(RepairedUniform):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.bias_hh = nn.Parameter(torch.zeros(hidden_size))
+
+    def forward(self, x_t, h):
+        return step_with_linear(x_t, h, self.weight_ih, self.weight_hh, self.bias + self.bias_hh)
+
+
 class IgnoresTheState(RepairedUniform):
     def forward(self, x_t, h):
         return super().forward(x_t, torch.zeros_like(h))
@@ -446,17 +505,28 @@ class IgnoresTheState(RepairedUniform):
         ("02.4", lambda i, h, o: float(h * (i + h + 1) + o * (h + 1)), "expected a whole number"),
         ("02.4", lambda i, h, o: i + h + o, "Your number of parameters is"),
         ("02.5", OtherNames, "missing (your parameters are called `W`)"),
-        ("02.5", Exchanged, "shape of `weight_ih` is"),
-        ("02.5", BiasForgottenInForward, "right but for `bias`, which is missing inside the tanh"),
+        ("02.5", Exchanged, "Your `weight_ih` has shape ("),
+        ("02.5", BiasForgottenInForward, "Both products are there, but the bias is missing"),
+        ("02.5", HiddenNotTransposed, message("02.1", "weight hh not transposed")),
+        ("02.5", LargeBias, "at -1 or 1 in many units, driven there by bias"),
+        ("02.5", TwoBiases, "list of further parameters is `bias_hh`, expected empty"),
         ("02.5", OutputAndState, "new state is a tuple of 2, expected a tensor"),
         ("02.5", OnlyTheBiasIsPlain, "Your bias is a plain tensor, expected a registered"),
         ("02.5", HiddenWeightDetached, "`weight_hh` after a step of training is unchanged"),
         ("02.5", KeepsItsState, "answer at a second call is another one"),
         ("02.5", Unfilled, "new `weight_ih` is not filled with numbers"),
-        ("02.5", AllAlike, "new `weight_hh` is the same everywhere"),
-        ("02.5", IgnoresTheState, "does not depend on `h`: is it used?"),
+        ("02.5", AllAlike, "new `weight_hh` is 0.1 everywhere, so that all units begin alike"),
+        ("02.5", IgnoresTheState, "Your new state does not depend on the old one"),
         ("02.5", WithoutSuper, "before Module.__init__() call"),
-        ("02.6", lambda outputs, lengths: outputs.sum(1), "Your states have the right shape"),
+        (
+            "02.6",
+            lambda outputs, lengths: outputs.sum(1),
+            "the sum of `outputs` over the time axis",
+        ),
+        ("02.6", lambda outputs, lengths: outputs.amax(1), "the maximum of `outputs` over the"),
+        ("02.6", lambda outputs, lengths: outputs[:, lengths], "an axis of size"),
+        ("02.3", lambda weight_ih, weight_hh: torch.cat([weight_ih, weight_hh.T], 1), "places"),
+        ("02.4", lambda i, h, o: [h * (i + h + 1), o * (h + 1)], "`sum` adds up what is in it"),
         (
             "02.6",
             lambda outputs, lengths: outputs[:, 0],
@@ -471,3 +541,14 @@ def test_other_wrong_answers_get_a_helpful_sentence(key, answer, expected):
         report = check_with_seed(catalogue()[key], answer, seed)
         assert not report.passed
         assert expected in report.messages[0]
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_a_stack_of_matrices_is_never_called_right(dim):
+    def stacked(weight_ih, weight_hh):
+        return torch.stack([weight_ih, weight_hh], dim)
+
+    for seed in SEEDS:
+        report = check_with_seed(catalogue()["02.3"], stacked, seed)
+        assert "`torch.stack` makes a new axis" in report.messages[1]
+        assert not any("is right" in text for text in report.messages)

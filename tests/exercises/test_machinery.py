@@ -243,7 +243,8 @@ def test_an_exception_in_some_cases_only_says_in_which():
 
     found = report(answer)
     assert "ValueError: one is too few" in found.messages[0]
-    assert "It is wrong with one only." in found.messages
+    right = "It is right with several sequences and a state of zeros, but not with one."
+    assert right in found.messages
 
 
 def test_advice_for_frequent_exceptions():
@@ -256,7 +257,39 @@ def test_advice_for_frequent_exceptions():
     def typo(x_t, h, weight):
         return torch.tanh(x_t + hh @ weight.T)  # noqa: F821
 
-    for answer, advice in ((float32, "float64"), (numpy, "torch's own"), (typo, "spelt")):
+    def star(x_t, h, weight):
+        return torch.tanh(x_t + h * weight)
+
+    def over_a_number(x_t, h, weight):
+        return [h for t in len(x_t)]
+
+    def without_a_list(x_t, h, weight):
+        return torch.cat(x_t, h)
+
+    def of_other_shapes(x_t, h, weight):
+        return torch.stack([x_t, weight])
+
+    def list_minus_one(x_t, h, weight):
+        return h[h.tolist() - 1]
+
+    def gather(x_t, h, weight):
+        return h.gather(1, torch.arange(len(h)))
+
+    def unequal_indices(x_t, h, weight):
+        return h[torch.arange(len(h)), torch.arange(len(h) + 1)]
+
+    for answer, advice in (
+        (float32, "float64"),
+        (numpy, "torch's own"),
+        (typo, "spelt"),
+        (star, "the matrix product is `@`"),
+        (over_a_number, "needs `range`"),
+        (without_a_list, "as one list"),
+        (of_other_shapes, "`torch.cat` joins along an axis that is there"),
+        (list_minus_one, "leave it a tensor"),
+        (gather, "as many axes as the tensor"),
+        (unequal_indices, "go in pairs"),
+    ):
         assert advice in report(answer).messages[1]
 
 
@@ -492,7 +525,23 @@ def test_tensors_of_other_classes_are_tensors():
 def test_a_squeezed_batch_of_one():
     found = report(lambda x_t, h, weight: step(x_t, h, weight).squeeze())
     assert "expected (1, 4): an axis of size 1 is missing" in found.messages[0]
-    assert "It is wrong with one only." in found.messages
+    assert "It is right with several sequences and a state" in found.messages[1]
+
+
+def test_a_case_that_is_wrong_otherwise_is_not_called_right():
+    def two_rows(x_t, h, weight):
+        if len(x_t) == 3:
+            raise ValueError("three are too many")
+        return step(x_t, h, weight) if len(x_t) == 1 else step(x_t, h, weight)[:2]
+
+    assert report(two_rows).messages[1:] == ("It is right with one only.",)
+
+    def never_right(x_t, h, weight):
+        if len(x_t) == 3:
+            raise ValueError("three are too many")
+        return step(x_t, h, weight)[:, :2]
+
+    assert len(report(never_right).messages) == 1
 
 
 def test_the_form_of_two_results():
@@ -741,6 +790,8 @@ def test_listed_mistakes_are_recognised_by_what_they_compute():
         (lambda x, h, w: h + step(x, h, w), "right but for `h`, which is added once too often"),
         (lambda x, h, w: step(2 * x, h, w), "`x_t`, which is added once too often inside the tanh"),
         (lambda x, h, w: step(0 * x, h, w), "`x_t`, which is missing inside the tanh"),
+        (lambda x, h, w: step(-x, h, w), "`x_t`, which has the wrong sign inside the tanh"),
+        (lambda x, h, w: step(x, h, w).T.reshape(h.shape), "the right numbers in the wrong places"),
         (lambda x, h, w: h.clone(), "is just `h`, as it came in"),
         (lambda x, h, w: step(x, h, w)[:1].expand_as(h), "same for every sequence of the batch"),
         (lambda x, h, w: step(x, h, w).flip(0), "the sequences of the batch in another order"),
@@ -756,6 +807,28 @@ def test_listed_mistakes_are_recognised_by_what_they_compute():
 )
 def test_wrong_values_are_described(answer, expected):
     assert expected in said(lambda x_t, h, weight: answer(x_t, h, weight))
+
+
+@pytest.mark.parametrize(
+    ("reduce", "expected"),
+    [
+        (lambda x, o: x.mean(1), "Your final state is the mean of `x` over the time axis."),
+        (lambda x, o: x.sum(1), "Your final state is the sum of `x` over the time axis."),
+        (lambda x, o: o.amax(1), "Your final state is the maximum of the outputs over the time"),
+        (lambda x, o: o.amin(1), "Your final state is the minimum of the outputs over the time"),
+    ],
+)
+def test_a_sum_or_maximum_over_an_axis_is_named(reduce, expected):
+    def answer(x, h, weight):
+        outputs, _ = run(x, h, weight)
+        return outputs, reduce(x, outputs)
+
+    assert expected in said(answer, RUN)
+
+
+def test_a_number_that_is_always_the_same():
+    message = said(lambda size: 42, COUNT)
+    assert message == "Your count is 42 in all cases, and should depend on `size`."
 
 
 def test_the_largest_difference_is_placed_counting_from_one():

@@ -78,6 +78,18 @@ def _find(id: str) -> Exercise:
     exercises = _all_exercises()
     if id in exercises:
         return exercises[id]
+    if numbers := re.fullmatch(r"\s*0*(\d+)\D+0*(\d+)\s*", str(id)):
+        meant = f"{int(numbers[1]):02}.{numbers[2]}"
+        if meant in exercises:
+            raise ValueError(f"there is no exercise {id!r}: did you mean {meant!r}?")
+        chapter = meant.partition(".")[0]
+        own = [e.id for e in exercises.values() if e.chapter == chapter]
+        if len(own) < int(numbers[2]) and own:
+            raise ValueError(
+                f"{meant} has no check: the exercises of chapter {chapter} that answer back are "
+                f"{own[0]} to {own[-1]}; the others are done on paper or are projects, and their "
+                "solutions, where there are any, are folded below them in the chapter"
+            )
     near = difflib.get_close_matches(str(id), exercises, n=3, cutoff=0.4) or list(exercises)
     raise ValueError(
         f"there is no exercise {id!r}; the id is a text and comes first, as {_quoted(near[:3])}"
@@ -180,11 +192,12 @@ def _report(
 def _mistake(exercise: Exercise, attempts: list[Attempt], seed: int) -> list[str]:
     """Give the message of the listed mistake that behaves as the submission does."""
     found: list[Mistake | None] = []
+    known = (*exercise.mistakes, *exercise.inherited)
 
     def run(mistake: Mistake, case: Case) -> Outcome:
         return run_case(exercise, mistake.code, case, seed)
 
-    run_guarded(lambda: found.append(recognised(attempts, exercise.mistakes, run)), OWN_LIMIT, seed)
+    run_guarded(lambda: found.append(recognised(attempts, known, run)), OWN_LIMIT, seed)
     messages = [mistake.message for mistake in found if mistake]
     # Where it stopped with an exception, the reader's line helps, too.
     return [*messages, *exceptions(exercise, attempts)[:1]] if messages else []

@@ -118,13 +118,32 @@ ADVICE = (
     ),
     (
         r"size of tensor a .* must match",
-        "Two tensors that meet in a sum or product must have the same shape, or sizes of 1.",
+        "Two tensors that meet in a sum or a `*` must have the same shape, or sizes of 1; the "
+        "matrix product is `@`.",
     ),
     (
         r"Sizes of tensors must match except in dimension",
         "Tensors that are put together differ along one axis only: which `dim` is it here?",
     ),
-    (r"stack expects each tensor", "All tensors in a `torch.stack` must have the same shape."),
+    (
+        r"stack expects each tensor",
+        "`torch.stack` makes a new axis, and all its tensors have the same shape; `torch.cat` "
+        "joins along an axis that is there.",
+    ),
+    (
+        r"must be tuple of Tensors",
+        "The tensors go in as one list: `[a, b]`, in square brackets.",
+    ),
+    (r"'int' object is not iterable", "A loop over a number needs `range`, as in `range(n)`."),
+    (r"operand type.*'list'", "Lists do not calculate, tensors do: leave it a tensor."),
+    (
+        r"Index tensor must have the same number of dimensions",
+        "The index of `gather` has as many axes as the tensor, and the shape of the result.",
+    ),
+    (
+        r"indexing tensors could not be broadcast",
+        "Index tensors go in pairs: they have the same length, one entry for each row.",
+    ),
     (
         r"modified by an inplace operation",
         "A tensor that the backward pass needs was overwritten: write `h = h + ...` rather than "
@@ -193,4 +212,4 @@ def exceptions(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
         first = f"Your code asks for input{at}: everything that it needs comes as an argument."
     else:
         first = f"Your code stops with {error_text(error)}{at}."
-    return [first, *advice_for(error), *right_only(attempts, wrong)]
+    return [first, *advice_for(error), *right_only(attempts)]

@@ -2,6 +2,8 @@
 # Answers, right and wrong, look as readers write them.
 # ruff: noqa: ANN001, ANN202, ANN204, D102, D401
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -106,6 +108,19 @@ def _old_state_added(x_t, h, weight_ih, weight_hh, bias):
     return h + torch.tanh(x_t @ weight_ih.T + h @ weight_hh.T + bias)
 
 
+def _tanh_of_the_first_product(x_t, h, weight_ih, weight_hh, bias):
+    return torch.tanh(x_t @ weight_ih.T) + h @ weight_hh.T + bias
+
+
+def _products_multiplied(x_t, h, weight_ih, weight_hh, bias):
+    return torch.tanh((x_t @ weight_ih.T) * (h @ weight_hh.T) + bias)
+
+
+def _reshape_for_transpose(x_t, h, weight_ih, weight_hh, bias):
+    reshaped = weight_ih.reshape(weight_ih.shape[1], weight_ih.shape[0])
+    return torch.tanh(x_t @ reshaped + h @ weight_hh.T + bias)
+
+
 def _changes_h_in_place(x_t, h, weight_ih, weight_hh, bias):
     h[:] = torch.tanh(x_t @ weight_ih.T + h @ weight_hh.T + bias)
     return h
@@ -183,6 +198,19 @@ STEP = Exercise(
             _old_state_added,
             "You add the tanh to the old state: in this cell the tanh is the new state, and the "
             "old one comes in through `weight_hh` only.",
+        ),
+        Mistake(
+            _tanh_of_the_first_product,
+            "Your tanh ends after the first product: put brackets around the whole sum.",
+        ),
+        Mistake(
+            _products_multiplied,
+            "You multiply the two products with each other: add them, and the bias.",
+        ),
+        Mistake(
+            _reshape_for_transpose,
+            "Your `reshape` or `view` gives the right shape, but it does not transpose: it fills "
+            "the numbers in row by row. Use `.T`.",
         ),
         Mistake(
             _changes_h_in_place,
@@ -303,6 +331,19 @@ def _final_state_of_the_last_sequence(x, h0, weight_ih, weight_hh, bias):
     return outputs, outputs[-1]
 
 
+def _at_each_step(step: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, Tensor]]:
+    @functools.wraps(step)
+    def run(x, h0, weight_ih, weight_hh, bias):
+        h, states = h0, []
+        for x_t in x.unbind(dim=1):
+            h = step(x_t, h, weight_ih, weight_hh, bias)
+            states.append(h)
+        return torch.stack(states, dim=1), h
+
+    del run.__wrapped__  # its arguments are its own
+    return run
+
+
 RNN = Exercise(
     id="02.2",
     title="All steps of time",
@@ -376,6 +417,11 @@ RNN = Exercise(
             "Your final state is `outputs[-1]`, all steps of the last sequence: `outputs[:, -1]` "
             "is the last step of all sequences.",
         ),
+    ),
+    inherited=tuple(
+        Mistake(_at_each_step(mistake.code), mistake.message)
+        for mistake in STEP.mistakes
+        if mistake.code is not _weight_hh_not_transposed  # has a message of its own here
     ),
 )
 
@@ -514,6 +560,15 @@ def _readout_sees_the_input(input_size, hidden_size, output_size):
     return cell + output_size * (input_size + hidden_size + 1)
 
 
+def _biases_of_one_number(input_size, hidden_size, output_size):
+    return hidden_size * (input_size + hidden_size) + 1 + output_size * hidden_size + 1
+
+
+def _readout_bias_for_each_unit(input_size, hidden_size, output_size):
+    cell = hidden_size * (input_size + hidden_size + 1)
+    return cell + output_size * hidden_size + hidden_size
+
+
 COUNT = Exercise(
     id="02.4",
     title="Counting parameters",
@@ -532,12 +587,24 @@ COUNT = Exercise(
             "You count two biases in the cell, as `torch.nn.RNN` has them: ours has one, since "
             "only their sum matters.",
         ),
-        Mistake(_no_bias_in_the_cell, "You left out the bias of the cell: one number a unit."),
         Mistake(
-            _no_bias_in_the_readout, "You left out the bias of the read-out: one number an output."
+            _no_bias_in_the_cell, "You left out the bias of the cell: one number for each unit."
+        ),
+        Mistake(
+            _no_bias_in_the_readout,
+            "You left out the bias of the read-out: one number for each output.",
         ),
         Mistake(
             _no_bias_at_all, "You left out the biases: the cell has one, the read-out another."
+        ),
+        Mistake(
+            _biases_of_one_number,
+            "You count each bias as one number: the cell has one for each unit, the read-out one "
+            "for each output.",
+        ),
+        Mistake(
+            _readout_bias_for_each_unit,
+            "Your read-out has a bias for each unit: it has one for each output.",
         ),
         Mistake(
             _state_to_state_forgotten,
@@ -585,6 +652,8 @@ def _kind_of_weight(cell: torch.nn.Module, name: str) -> str:
         return "a buffer, which no optimiser sees"
     if isinstance(value, Tensor):
         tracked = value.requires_grad
+        if not value.is_leaf:
+            return "computed from another tensor, and so a plain tensor"
         return f"a plain tensor{' with `requires_grad=True`' if tracked else ''}"
     if value is not None:
         return f"a `{type(value).__name__}`"
@@ -600,14 +669,41 @@ def _kind_of_weight(cell: torch.nn.Module, name: str) -> str:
     return "missing after `__init__`"
 
 
-def _size_of_weights(weight: Tensor) -> str:
-    """Judges a fresh weight by the sum that a unit makes of inputs of size 1."""
+def _kind_of_numbers(weight: Tensor) -> str:
     if not weight.isfinite().all():
         return "not filled with numbers"
-    if bool((weight == weight.flatten()[0]).all()):
-        return "the same everywhere, so that all units stay the same"
-    spread = weight.square().mean().sqrt().item() * weight.shape[1] ** 0.5
-    return "so large that the tanh saturates" if spread > 2 else "random and small"
+    first = weight.flatten()[0]
+    if bool((weight == first).all()):
+        return f"{first.item():g} everywhere, so that all units begin alike"
+    return "random"
+
+
+def _kind_of_start(cell: torch.nn.Module) -> str:
+    """Say where the states of a new cell are, and which weight drives them there."""
+    weights = {name: getattr(cell, name) for name in PARAMETERS}
+    hidden, inputs = weights["weight_ih"].shape
+    h = torch.zeros(32, hidden)
+    at_the_ends = []
+    with torch.no_grad():
+        for _ in range(40):
+            x_t = torch.randn(32, inputs)
+            h = cell(x_t, h)
+            if not isinstance(h, Tensor) or h.shape != (32, hidden):
+                return "of another form"
+            at_the_ends.append((h.abs() > 0.99).double().mean().item())
+        # About a tenth where weights are as large as they may be, three quarters with `randn`.
+        if sum(at_the_ends) / len(at_the_ends) < 0.3:
+            return "between -1 and 1"
+        sums = {
+            "weight_hh": h @ weights["weight_hh"].T,
+            "weight_ih": x_t @ weights["weight_ih"].T,
+            "bias": weights["bias"],
+        }
+    # tanh(2) is 0.96.
+    large = next((name for name in sums if sums[name].abs().mean() > 2), "all sums together")
+    positive = large == "weight_hh" and bool((weights[large] >= 0).all())
+    by = f"{large}{', which is all positive' if positive else ''}"
+    return f"at -1 or 1 in many units, driven there by {by}"
 
 
 def _run_repaired(submission: Any, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -619,8 +715,11 @@ def _run_repaired(submission: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     results["shape"] = {name: tuple(weight.shape) for name, weight in weights.items()}
     if any(weights[name].shape != arguments[name].shape for name in PARAMETERS):
         return results
+    further = [f"`{name}`" for name, _ in cell.named_parameters() if name not in PARAMETERS]
+    results["list of further parameters"] = " and ".join(further) or "empty"
     for name in ("weight_ih", "weight_hh"):
-        results[f"new {name}"] = _size_of_weights(weights[name].detach())
+        results[f"new {name}"] = _kind_of_numbers(weights[name].detach())
+    start = _kind_of_start(submission(arguments["input_size"], arguments["hidden_size"]))
     _set_weights(weights, arguments)
     first = cell(arguments["x_t"], arguments["h"])
     if isinstance(first, Tensor) and first.requires_grad:
@@ -637,6 +736,7 @@ def _run_repaired(submission: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     results["new state"] = second
     for name in PARAMETERS:
         results[f"{name} after a step of training"] = "changed" if moved[name] else "unchanged"
+    results["state of a new cell"] = start  # last: it means nothing where the step is wrong
     return results
 
 
@@ -716,6 +816,15 @@ class _Buffers(torch.nn.Module):
         return torch.tanh(x_t @ self.weight_ih.T + h @ self.weight_hh.T + self.bias)
 
 
+class _ScaledParameters(RepairedCell):
+    def __init__(self, input_size, hidden_size):
+        torch.nn.Module.__init__(self)
+        scale = hidden_size**-0.5
+        self.weight_ih = scale * torch.nn.Parameter(torch.randn(hidden_size, input_size))
+        self.weight_hh = scale * torch.nn.Parameter(torch.randn(hidden_size, hidden_size))
+        self.bias = torch.nn.Parameter(torch.zeros(hidden_size))
+
+
 class _UnscaledRandn(torch.nn.Module):
     def __init__(self, input_size, hidden_size):
         super().__init__()
@@ -725,6 +834,27 @@ class _UnscaledRandn(torch.nn.Module):
 
     def forward(self, x_t, h):
         return torch.tanh(x_t @ self.weight_ih.T + h @ self.weight_hh.T + self.bias)
+
+
+class _UnscaledInputWeight(RepairedCell):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        self.weight_ih = torch.nn.Parameter(torch.randn(hidden_size, input_size))
+
+
+class _AllPositive(RepairedCell):
+    def __init__(self, input_size, hidden_size):
+        super().__init__(input_size, hidden_size)
+        scale = hidden_size**-0.5
+        self.weight_ih = torch.nn.Parameter(scale * torch.rand(hidden_size, input_size))
+        self.weight_hh = torch.nn.Parameter(scale * torch.rand(hidden_size, hidden_size))
+
+
+class _ScaledInForward(_UnscaledRandn):
+    def forward(self, x_t, h):
+        scale = h.shape[1] ** -0.5
+        s = x_t @ (scale * self.weight_ih).T + h @ (scale * self.weight_hh).T
+        return torch.tanh(s + self.bias)
 
 
 class _Zeros(torch.nn.Module):
@@ -757,6 +887,15 @@ class _DataInForward(RepairedCell):
         return torch.tanh(x_t @ weight_ih.T + h @ weight_hh.T + self.bias.data)
 
 
+def _in_a_cell(step: Callable[..., Tensor]) -> type[RepairedCell]:
+    class Cell(RepairedCell):
+        def forward(self, x_t, h):
+            return step(x_t, h, self.weight_ih, self.weight_hh, self.bias)
+
+    Cell.__name__ = step.__name__
+    return Cell
+
+
 REPAIRED = Exercise(
     id="02.5",
     title="Repair the popular cell",
@@ -766,11 +905,13 @@ REPAIRED = Exercise(
     results=(
         *PARAMETERS,
         "shape",
+        "list of further parameters",
         "new weight_ih",
         "new weight_hh",
         "answer at a second call",
         "new state",
         *(f"{name} after a step of training" for name in PARAMETERS),
+        "state of a new cell",
     ),
     axes=AXES,
     gradients=True,
@@ -779,8 +920,9 @@ REPAIRED = Exercise(
         "stands there.",
         "A module registers what is assigned to `self` as a `torch.nn.Parameter`, in `__init__`, "
         "after `super().__init__()`.",
-        "A unit adds up `hidden_size` terms from the state. If each weight is about "
-        "`hidden_size**-0.5` in size, the sum stays about 1, where the tanh is not flat.",
+        "A unit adds up `hidden_size` terms from the state. Their signs are random, so they cancel "
+        "in part: the sum of H terms of size 1 has a size of about sqrt(H). If each weight is "
+        "about `hidden_size**-0.5` in size, the sum stays about 1.",
     ),
     mistakes=(
         Mistake(
@@ -805,25 +947,47 @@ REPAIRED = Exercise(
         ),
         Mistake(
             _UnscaledRandn,
-            "Your weights are registered, but too large: sums of many terms of size 1 drive the "
-            "tanh to -1 or 1, where its gradient is nearly zero; scale them by "
-            "`hidden_size**-0.5`.",
+            "Your weights are registered, but too large: many units start at -1 or 1, and the "
+            "state turns chaotic; scale them by `hidden_size**-0.5`.",
+        ),
+        Mistake(
+            _ScaledParameters,
+            "A `Parameter` that is multiplied or divided is a plain tensor again: scale first, "
+            "then wrap, as in `torch.nn.Parameter(scale * torch.randn(...))`.",
+        ),
+        Mistake(
+            _UnscaledInputWeight,
+            "Your `weight_ih` is too large: inputs of size 1 alone drive the units to -1 or 1, "
+            "and the old state hardly counts; scale it as you scale `weight_hh`.",
+        ),
+        Mistake(
+            _AllPositive,
+            "Your weights are all positive, so the sums grow with the number of units: draw around "
+            "zero, with `torch.randn` or `uniform_(-bound, bound)`.",
+        ),
+        Mistake(
+            _ScaledInForward,
+            "Your `forward` scales the weights at each call: scale them once, in `__init__`, and "
+            "use them as they are.",
         ),
         Mistake(
             _Zeros,
-            "Your weights all begin at zero, so no gradient can pass from state to state and all "
-            "units stay alike: begin with small random numbers.",
+            "Your weights all begin at zero: the state is zero, whatever comes in, and no gradient "
+            "can pass from state to state. Begin with small random numbers.",
         ),
         Mistake(
             _MadeInForward,
-            "There are no weights after `__init__`: made in `forward`, they are new random numbers "
-            "at each call, and nothing that was learned stays.",
+            "Your module has no weights after `__init__`: assign them to `self` there. A local "
+            "name is forgotten, and weights made in `forward` are new random numbers at each call.",
         ),
         Mistake(
             _DataInForward,
             "Right forwards, but your `forward` cuts the weights off from the gradient by `.data`, "
             "`detach` or `no_grad`: use the parameters themselves.",
         ),
+    ),
+    inherited=tuple(
+        Mistake(_in_a_cell(mistake.code), mistake.message) for mistake in STEP.mistakes
     ),
 )
 
@@ -841,6 +1005,12 @@ def _last_cases(draw: Draw) -> list[Case]:
         # What stands past the end is noise: only the lengths tell where it begins.
         return Case(name, {"outputs": draw.normal(len(lengths), time, hidden), "lengths": lengths})
 
+    def padded_with_zeros(case: Case) -> Case:
+        outputs, lengths = case.arguments.values()
+        true = torch.arange(outputs.shape[1]) < lengths[:, None]  # (batch, time)
+        arguments = {"outputs": outputs * true[:, :, None], "lengths": lengths}
+        return Case("padding of zeros", arguments)
+
     batch, time, hidden = draw.sizes(3, low=3)
     order = torch.randperm(time - 1, generator=draw.generator) + 1
     # At least two lengths, none of them the full one, and the first is not the longest: then
@@ -852,6 +1022,7 @@ def _last_cases(draw: Draw) -> list[Case]:
         case("sequences of full length", torch.full((batch,), time), time, hidden),
         case("sequences of one step", torch.ones(batch, dtype=torch.int64), time, hidden),
         case("a batch of one", different[:1], time, hidden),
+        padded_with_zeros(case("", different, time, hidden)),
     ]
 
 
@@ -894,6 +1065,17 @@ def _all_sequences_at_all_lengths(outputs, lengths):
     return outputs[:, lengths - 1]
 
 
+def _max_over_true_steps(outputs, lengths):
+    true = torch.arange(outputs.shape[1]) < lengths[:, None]
+    return outputs.masked_fill(~true[:, :, None], -torch.inf).amax(dim=1)
+
+
+def _last_row_that_is_not_zero(outputs, lengths):
+    filled = (outputs != 0).any(dim=2)  # (batch, time)
+    steps = torch.arange(outputs.shape[1]) * filled
+    return outputs[torch.arange(outputs.shape[0]), steps.argmax(dim=1)]
+
+
 LAST = Exercise(
     id="02.6",
     title="The state at the true end",
@@ -930,8 +1112,8 @@ LAST = Exercise(
         ),
         Mistake(
             _first_length_for_all,
-            "You use the length of the first sequence for all of them: each row of the batch has "
-            "its own end.",
+            "You use one and the same length for all sequences: each row of the batch has its own "
+            "end.",
         ),
         Mistake(
             _longest_length_for_all,
@@ -946,6 +1128,15 @@ LAST = Exercise(
             _mean_over_true_steps,
             "You leave out the padding, but take a mean over the true steps: the state at the last "
             "of them is meant.",
+        ),
+        Mistake(
+            _max_over_true_steps,
+            "You leave out the padding, but take a maximum over the true steps: the state at the "
+            "last of them is meant.",
+        ),
+        Mistake(
+            _last_row_that_is_not_zero,
+            "You take the last row that is not zero. Padding need not be zero: use `lengths`.",
         ),
         Mistake(
             _all_sequences_at_all_lengths,

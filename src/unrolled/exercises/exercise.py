@@ -96,6 +96,8 @@ class Exercise:
         From a nudge to nearly the answer.
     mistakes : tuple of Mistake
         At least three that people really make.
+    inherited : tuple of Mistake
+        Mistakes of an earlier exercise that can come back here: recognised, but not listed again.
     gradients : bool
         Whether the gradients of all floating arguments are compared, too.
     run : callable, optional
@@ -110,6 +112,7 @@ class Exercise:
     results: tuple[str, ...]
     hints: tuple[str, ...]
     mistakes: tuple[Mistake, ...]
+    inherited: tuple[Mistake, ...] = ()
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gradients: bool = False
     run: Run | None = None

@@ -19,7 +19,7 @@ def nothing_returned(exercise: Exercise, attempts: Sequence[Attempt]) -> list[st
         return []
     return [
         "Your function returned `None`: is there a `return` at its end?",
-        *right_only(attempts, wrong),
+        *right_only(attempts),
     ]
 
 
@@ -65,6 +65,8 @@ def _structure_advice(value: object, wanted: object) -> str:
         if isinstance(value, int | float):
             return ": did `.item()` or an index take a number out of it?"
     if isinstance(wanted, int):
+        if isinstance(value, list | tuple):
+            return ": `sum` adds up what is in it."
         if isinstance(value, float):
             return ": use `//` rather than `/`, or no division at all."
         if isinstance(value, Tensor):
@@ -96,12 +98,15 @@ def _shape_reason(axes: tuple[str, ...], known: dict[str, int], got: Sequence[in
         for place in range(len(wanted) + 1):
             if axis not in axes and [*wanted[:place], size, *wanted[place:]] == got:
                 return f"it still has a {axis} axis"
+    for place, size in enumerate(got):
+        if [*got[:place], *got[place + 1 :]] == wanted:
+            return f"there is an axis of size {size} too many"
     for place, axis in enumerate(axes):
         if [*wanted[:place], *wanted[place + 1 :]] == got:
             return f"the {axis} axis is missing"
     if len(got) == len(wanted):
         place = next(i for i, size in enumerate(got) if size != wanted[i])
-        same = [axis for axis, size in known.items() if size == got[place] and axis not in axes]
+        same = [axis for axis, size in known.items() if size == got[place] and axis != axes[place]]
         if axes[place] == "time" and abs(got[place] - wanted[place]) == 1:
             if got[place] < wanted[place]:
                 return "one step is missing: does the loop stop early?"
@@ -154,7 +159,7 @@ def shapes(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
             reason = f": {_shape_reason(axes, known, got)}"
         return [
             f"{first}{reason}{'' if reason.endswith('?') else '.'}",
-            *right_only(attempts, wrong),
+            *right_only(attempts),
         ]
     return []
 
@@ -188,7 +193,7 @@ def not_finite(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
             value = wrong[0].outcome.results[name]
             kind = "NaN" if value.isnan().any() else "infinity"
             reason = "is there a division by zero, a logarithm, or `torch.empty` left unfilled"
-            return [about(name, f"contains {kind}: {reason}?"), *right_only(attempts, wrong)]
+            return [about(name, f"contains {kind}: {reason}?"), *right_only(attempts)]
     return []
 
 

@@ -51,7 +51,7 @@ def gradients(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
     wrong = [a for a in attempts if a.difference == "gradients"]
     if not wrong:
         return []
-    first, where = wrong[0], right_only(attempts, wrong)
+    first, where = wrong[0], right_only(attempts, forwards=False)
     cut_off = [name for name in first.outcome.cut_off if name not in first.expected.cut_off]
     stopped = [step for attempt in wrong if (step := _stopped_at(exercise, attempt))]
     advice: list[str] = []

@@ -44,6 +44,16 @@ RELATIONS: tuple[tuple[Callable[[Tensor, Tensor], bool], str], ...] = (
     ),
 )
 
+REDUCTIONS: tuple[tuple[Callable[[Tensor, int], Tensor], str], ...] = (
+    (torch.mean, "mean"),
+    (torch.sum, "sum"),
+    (torch.amax, "maximum"),
+    (torch.amin, "minimum"),
+)
+
+# How often an argument stands in a sum beyond what it should.
+SIGNS = ((1, "is added once too often"), (-1, "is missing"), (-2, "has the wrong sign"))
+
 
 def _is_squashed(value: Tensor) -> bool:
     return bool((value.abs() < 1).all()) and bool(value.any())
@@ -155,8 +165,39 @@ def _from_another_step(pairs: Sequence[Pair], wrong: Sequence[Attempt], axes: Ax
     return ""
 
 
-def _along_time(pairs: Sequence[Pair]) -> str:
-    pairs = [pair for pair in pairs if "time" in pair.axes and pair.sizes["time"] > 1]
+def _reduced(pairs: Sequence[Pair], wrong: Sequence[Attempt], axes: Axes) -> str:
+    """Say which axis was summed, averaged or searched for a maximum, of an argument or a result."""
+    for name in [*wrong[0].case.arguments, *wrong[0].expected.results]:
+        names = axes.get(name, ())
+        for place, axis in enumerate(names):
+            if (*names[:place], *names[place + 1 :]) != pairs[0].axes:
+                continue
+            for reduce, word in REDUCTIONS:
+                values = [{**a.case.arguments, **a.expected.results}[name] for a in wrong]
+                if all(alike(p.got, reduce(v, place)) for p, v in zip(pairs, values, strict=True)):
+                    label = f"`{name}`" if name in wrong[0].case.arguments else f"the {name}"
+                    return f"is the {word} of {label} over the {axis} axis"
+    return ""
+
+
+def _misplaced(pairs: Sequence[Pair]) -> str:
+    def in_order(tensor: Tensor) -> Tensor:
+        return tensor.flatten().sort().values
+
+    if all(alike(in_order(pair.got), in_order(pair.want)) for pair in pairs):
+        return (
+            "has the right numbers in the wrong places: is there a `reshape` where a `transpose` "
+            "should be, or a `.T` too many?"
+        )
+    return ""
+
+
+def _with_time(pairs: Sequence[Pair]) -> list[Pair]:
+    return [pair for pair in pairs if "time" in pair.axes and pair.sizes["time"] > 1]
+
+
+def _moved_in_time(pairs: Sequence[Pair]) -> str:
+    pairs = _with_time(pairs)
     if not pairs:
         return ""
     moved = [
@@ -171,6 +212,13 @@ def _along_time(pairs: Sequence[Pair]) -> str:
         return "comes one step early: at step 1 stands what belongs to step 2"
     if all(alike(got, got[:1].expand_as(got)) for got, want in moved):
         return "is the same at every step: is one tensor overwritten again and again?"
+    return ""
+
+
+def _along_time(pairs: Sequence[Pair]) -> str:
+    pairs = _with_time(pairs)
+    if not pairs:
+        return ""
     longest = max(pairs, key=lambda pair: pair.sizes["time"])
     wrong, count = longest.wrong_along("time"), longest.sizes["time"]
     if len(wrong) == count:
@@ -204,7 +252,7 @@ def _too_much(pairs: Sequence[Pair], wrong: Sequence[Attempt]) -> str:
     for argument in wrong[0].case.arguments:
         given = [attempt.case.arguments[argument] for attempt in wrong]
         for place, differences in views:
-            for sign, text in ((1, "is added once too often"), (-1, "is missing")):
+            for sign, text in SIGNS:
                 if all(_is_sum(d, g, sign) for d, g in zip(differences, given, strict=True)):
                     return f"is right but for `{argument}`, which {text}{place}"
     return ""
@@ -256,7 +304,7 @@ def _tensor_values(
         known = sizes(exercise, attempt.case.arguments)
         known.update(zip(axes, want.shape, strict=True) if axes else {})
         pairs.append(Pair(got, want, axes, known))
-    where = right_only(attempts, wrong)
+    where = right_only(attempts)
     largest = _largest(name, pairs[0])
     if not pairs[0].got.is_floating_point():
         return [*where, largest] if where else [largest]
@@ -266,7 +314,10 @@ def _tensor_values(
         or _too_much(pairs, wrong)
         or _along_batch(pairs)
         or _from_another_step(pairs, wrong, exercise.axes)
+        or _reduced(pairs, wrong, exercise.axes)
         or _independent(name, wrong)
+        or _moved_in_time(pairs)
+        or _misplaced(pairs)
         or _along_time(pairs)
     )
     if not found:
@@ -275,13 +326,27 @@ def _tensor_values(
     return [about(name, found if found.endswith("?") else f"{found}."), *where, largest]
 
 
+def _fact_is_constant(name: str, attempts: Sequence[Attempt]) -> list[str]:
+    """Say so where a number is the same in all cases and should not be."""
+    came, expected = (
+        [outcome.results.get(name) for outcome in outcomes]
+        for outcomes in zip(*((a.outcome, a.expected) for a in attempts), strict=True)
+    )
+    if any(value != came[0] for value in came) or all(value == expected[0] for value in expected):
+        return []
+    arguments = listed([f"`{argument}`" for argument in attempts[0].case.arguments])
+    return [about(name, f"is {came[0]} in all cases, and should depend on {arguments}.")]
+
+
 def _fact_values(name: str, attempts: Sequence[Attempt], wrong: Sequence[Attempt]) -> list[str]:
     got, want = wrong[0].outcome.results[name], wrong[0].expected.results[name]
     if isinstance(got, dict) and isinstance(want, dict):
         key = next(k for k in want if not alike(got.get(k), want[k]))
-        name, got, want = f"{name} of {key}", got.get(key, "missing"), want[key]
+        return [about(key, f"has {name} {got.get(key)}, expected {want[key]}.")]
+    if constant := _fact_is_constant(name, attempts):
+        return constant
     case = f", with {wrong[0].case.name}" if isinstance(want, int) else ""
-    return [about(name, f"is {got}, expected {want}{case}."), *right_only(attempts, wrong)]
+    return [about(name, f"is {got}, expected {want}{case}."), *right_only(attempts)]
 
 
 def values(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:

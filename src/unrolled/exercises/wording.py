@@ -42,16 +42,18 @@ def rounded(value: float) -> str:
     return f"{value:.3g}"
 
 
-def right_only(attempts: Sequence[Attempt], wrong: Sequence[Attempt]) -> list[str]:
-    """Say which cases are right and which are not."""
-    bad = [attempt.case.name for attempt in wrong]
-    good = [attempt.case.name for attempt in attempts if attempt.case.name not in bad]
+def right_only(attempts: Sequence[Attempt], *, forwards: bool = True) -> list[str]:
+    """Say which cases are right, whatever is wrong with the others, and which are not.
+
+    Where something is wrong `forwards`, gradients are not looked at yet.
+    """
+    right = (None, "gradients") if forwards else (None,)
+    good = [attempt.case.name for attempt in attempts if attempt.difference in right]
+    bad = [attempt.case.name for attempt in attempts if attempt.difference not in right]
     if not good:
         return []
     if len(good) == 1 and len(bad) > 1:
         return [f"It is right with {good[0]} only."]
-    if len(bad) == 1 and len(good) > 1:
-        return [f"It is wrong with {bad[0]} only."]
     return [f"It is right with {listed(good)}, but not with {listed(bad, 'or')}."]
 
 
