@@ -505,6 +505,14 @@ def say(words, status=0):
     return ["-c", f"import sys; print({words!r}); sys.exit({status})"]
 
 
+@pytest.fixture(autouse=True)
+def old_site(monkeypatch, tmp_path):
+    """The site of an earlier call, in a folder of the test."""
+    monkeypatch.setattr(checks, "SITE", tmp_path / "old-site")
+    (tmp_path / "old-site").mkdir()
+    return tmp_path / "old-site"
+
+
 def run_checks(monkeypatch, capsys, *steps):
     """Run some steps; give the exit status and what was printed."""
     monkeypatch.setattr(checks, "steps", lambda slow: list(steps))
@@ -526,6 +534,13 @@ def test_a_failure_fails_the_whole_and_the_rest_runs(monkeypatch, capsys):
     assert re.search(r"^one +FAILED", said, re.MULTILINE)
     assert re.search(r"^two +passed", said, re.MULTILINE)
     assert said.endswith("\n1 passed, 1 failed\n")
+
+
+def test_the_site_of_an_earlier_call_is_not_checked(monkeypatch, capsys, old_site):
+    look = ["-c", "import os, sys; sys.exit(os.path.exists(os.environ['UNROLLED_SITE']))"]
+    status, _ = run_checks(monkeypatch, capsys, checks.Step("pages", look))
+    assert status == 0
+    assert not old_site.exists()
 
 
 def test_what_was_not_run_stands_at_the_end(monkeypatch, capsys):

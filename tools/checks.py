@@ -120,6 +120,8 @@ def main(arguments: list[str]) -> int:
     """Run all steps, also after a failure, and give the exit status."""
     passed = failed = 0
     not_run = []
+    # Where the site cannot be built, the pages of an earlier call are not checked in its place.
+    shutil.rmtree(SITE, ignore_errors=True)
     for step in steps(slow="--slow" in arguments):
         print(f"{step.name:<20}", end="", flush=True)
         if step.missing:
