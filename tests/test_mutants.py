@@ -12,7 +12,9 @@ from mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "unrolled"
-NO_FAULT = [Mutant("none", "__init__.py", "", "", tests) for tests in {m.tests for m in MUTANTS}]
+NO_FAULT = [
+    Mutant("none", "__init__.py", "", "", tests) for tests in sorted({m.tests for m in MUTANTS})
+]
 
 
 def mutated(mutant):

@@ -1,7 +1,5 @@
 """Every page of the built site in a real browser: light and dark, on a phone and on a laptop."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +7,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
+from checks import find_chromium
+
 NO_BROWSER = "no Chromium on this machine; install one, or name it in CHROMIUM"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -40,12 +39,6 @@ LIGHTEN = """() => {
 MATH_TIMEOUT = 30_000  # milliseconds
 # Observers of sizes run before a frame is drawn.
 TWO_FRAMES = "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
-
-
-def chromium():
-    """Find the machine's own Chromium: CHROMIUM names it, else it is on the path."""
-    named = os.environ.get("CHROMIUM")
-    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def problems_of(page: Page, address: str) -> list[str]:
@@ -89,7 +82,7 @@ def problems_of(page: Page, address: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def browser():
-    path = chromium()
+    path = find_chromium()
     if path is None:
         pytest.skip(NO_BROWSER)
     with sync_playwright() as playwright:

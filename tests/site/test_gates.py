@@ -131,7 +131,7 @@ IN_BROWSER = [
 
 
 def test_the_browser_gate_accepts_a_good_page_and_refuses_broken_ones(make_site, tmp_path):
-    path = test_browser.chromium()
+    path = test_browser.find_chromium()
     if path is None:
         pytest.skip(test_browser.NO_BROWSER)
     with sync_playwright() as playwright:
@@ -145,7 +145,7 @@ def test_the_browser_gate_accepts_a_good_page_and_refuses_broken_ones(make_site,
 
 
 def test_equations_that_are_not_drawn_are_refused(make_site, tmp_path, monkeypatch):
-    path = test_browser.chromium()
+    path = test_browser.find_chromium()
     if path is None:
         pytest.skip(test_browser.NO_BROWSER)
     monkeypatch.setattr(test_browser, "MATH_TIMEOUT", 200)

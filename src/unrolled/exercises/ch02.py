@@ -576,7 +576,7 @@ COUNT = Exercise(
     cases=_count_cases,
     results=("number of parameters",),
     hints=(
-        "Write down the shape of each tensor that is learned, and multiply its sizes.",
+        "Write down the shape of each tensor that is learnt, and multiply its sizes.",
         "The cell has `weight_ih`, `weight_hh` and one `bias`; the read-out has a weight (output, "
         "hidden) and a bias (output).",
         "The number of steps does not occur: the same weights are used at each step.",
