@@ -1,5 +1,6 @@
 """Every page of the built site in a real browser: light and dark, on a phone and on a laptop."""
 
+import os
 from pathlib import Path
 
 import pytest
