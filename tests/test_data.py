@@ -104,6 +104,7 @@ def test_module_without_source_is_named():
 def test_vocab_numbers_tokens_in_order_and_back():
     vocab = Vocab(["b", "a", "b"])
     assert vocab.tokens == ["a", "b"]
+    assert Vocab("what time is it?").tokens == sorted(" ?aehimstw")
     assert vocab.encode("abba").tolist() == [0, 1, 1, 0]
     assert vocab.decode(torch.tensor([1, 0])) == ["b", "a"]
     with pytest.raises(ValueError, match="token 'c' at place 1 is not among the 2 tokens"):

@@ -91,7 +91,7 @@ def test_padding_never_matters(poison, residual):
     layers = [Recurrent(RNNCell(3, 3, "identity")) for _ in range(2)]
     stack = Stacked(layers, residual=residual).double()
     lengths = torch.tensor([5, 1, 3])
-    past = ~step_mask(lengths, 5)
+    past = torch.tensor([[0, 0, 0, 0, 0], [0, 1, 1, 1, 1], [0, 0, 0, 1, 1]]).bool()
     clean = torch.randn(3, 5, 3, dtype=torch.float64)
     clean[past] = 0
     results = []
@@ -109,6 +109,11 @@ def test_padding_never_matters(poison, residual):
     for zeros, poisoned in zip(*results, strict=True):
         assert torch.isfinite(poisoned).all()
         assert torch.equal(zeros, poisoned)
+
+
+def test_step_mask_is_true_before_the_end():
+    mask = step_mask(torch.tensor([1, 3, 2]), 3)
+    assert mask.int().tolist() == [[1, 0, 0], [1, 1, 1], [1, 1, 0]]
 
 
 def test_final_state_is_the_state_at_the_true_end():
