@@ -14,7 +14,10 @@ from unrolled.exercises import catalogue, check, check_with_seed, hint, solution
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = catalogue()
-SEEDS = range(20)
+# Few seeds at each change, many in `make test-slow`.
+SEEDS = pytest.mark.parametrize(
+    "seeds", [range(4), pytest.param(range(4, 20), marks=pytest.mark.slow)], ids=str
+)
 every_exercise = pytest.mark.parametrize("exercise", CATALOGUE.values(), ids=CATALOGUE)
 every_mistake = pytest.mark.parametrize(
     ("exercise", "mistake"),
@@ -105,17 +108,19 @@ def test_each_check_in_a_chapter_has_an_exercise(chapter):
 # --- Solutions and mistakes -----------------------------------------------------------------------
 
 
+@SEEDS
 @every_exercise
-def test_the_solution_passes_for_every_seed(exercise):
-    for seed in SEEDS:
+def test_the_solution_passes_for_every_seed(exercise, seeds):
+    for seed in seeds:
         report = check_with_seed(exercise, exercise.solution, seed)
         assert report.passed, report
         assert len(report.messages) == 1, report
 
 
+@SEEDS
 @every_mistake
-def test_a_mistake_gets_its_message_for_every_seed(exercise, mistake):
-    for seed in SEEDS:
+def test_a_mistake_gets_its_message_for_every_seed(exercise, mistake, seeds):
+    for seed in seeds:
         report = check_with_seed(exercise, mistake.code, seed)
         assert report.attempted
         assert not report.passed
