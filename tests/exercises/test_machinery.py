@@ -6,6 +6,7 @@ import functools
 import io
 import random
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -413,6 +414,15 @@ def test_slow_but_in_time_passes():
     assert report(answer).passed
 
 
+@pytest.fixture
+def ctrl_c_raises():
+    """What runs in the background of a shell has been told to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_raises")
 def test_ctrl_c_of_the_reader_still_interrupts():
     before = torch.get_default_dtype(), sys.stdout, builtins.input
     threads = threading.active_count()
