@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,14 +54,15 @@ class Vocab:
         ValueError
             If a token is not in the vocabulary and there is no ``"<unk>"``.
         """
-        numbers = [self._numbers.get(token, self._numbers.get(self.UNKNOWN)) for token in tokens]
+        unknown = self._numbers.get(self.UNKNOWN)
+        numbers = list(map(self._numbers.get, tokens, repeat(unknown)))
         if None in numbers:
             place = numbers.index(None)
             raise ValueError(
                 f"token {tokens[place]!r} at place {place} is not among the {len(self)} tokens of "
                 "this vocabulary; make it with unknown=True, or from a text that has the token"
             )
-        return torch.tensor(numbers, dtype=torch.int64)
+        return torch.from_numpy(np.array(numbers, dtype=np.int64))  # faster than torch.tensor
 
     def decode(self, numbers: Iterable[int]) -> list[str]:
         """Give the tokens of numbers.
