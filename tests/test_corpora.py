@@ -24,7 +24,7 @@ def python():
 
 
 def decoded(piece, vocab):
-    return "".join(vocab.decode(piece))
+    return "".join(vocab.decode(piece.tolist()))
 
 
 def test_python_is_the_text_of_the_modules(python):
@@ -80,8 +80,8 @@ def test_importing_the_data_loads_no_module_of_the_corpora_and_not_d2l():
 
 
 def test_unknown_corpus_lists_the_names():
-    with pytest.raises(ValueError, match="no corpus 'pyton'; expected one of python"):
-        corpus("pyton")
+    with pytest.raises(ValueError, match="no corpus 'pascal'; expected one of python, time_mach"):
+        corpus("pascal")
 
 
 TEXTS = st.text("abc \n", min_size=1, max_size=60)
