@@ -6,7 +6,7 @@ No test talks to the internet: a server on loopback plays the one that d2l names
 import builtins
 import errno
 import hashlib
-import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -23,6 +23,9 @@ from unrolled.data.d2l import data_folder, download, import_d2l, time_machine
 
 RIGHT = b"The Time Machine, by H. G. Wells [1898]\n\n I\n\nTwo  words--and 2 more" + b"!" * 5000
 SHA1 = hashlib.sha1(RIGHT).hexdigest()
+no_torchvision = pytest.mark.skipif(
+    importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed here"
+)
 PAGE = b"<html><body>Please log in to this network.</body></html>"
 
 
@@ -226,13 +229,8 @@ def afresh(monkeypatch):
     return import_d2l()
 
 
-@pytest.fixture
-def no_torchvision(monkeypatch):
-    if importlib.util.find_spec("torchvision"):
-        pytest.skip("torchvision is installed here")
-
-
-def test_d2l_comes_without_torchvision(no_torchvision, monkeypatch):
+@no_torchvision
+def test_d2l_comes_without_torchvision(monkeypatch):
     d2l = afresh(monkeypatch)
     assert d2l.torchvision.__name__ == "torchvision"  # what stood in for it
     assert "torchvision" not in sys.modules
@@ -240,7 +238,8 @@ def test_d2l_comes_without_torchvision(no_torchvision, monkeypatch):
     assert d2l.tensor is torch.tensor  # the rest is the real d2l
 
 
-def test_a_failing_import_leaves_no_placeholder(no_torchvision, monkeypatch):
+@no_torchvision
+def test_a_failing_import_leaves_no_placeholder(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(
         ModuleNotFoundError, match=r"pandas is not installed.*pip install d2l==0.17.0"
@@ -249,7 +248,8 @@ def test_a_failing_import_leaves_no_placeholder(no_torchvision, monkeypatch):
     assert "torchvision" not in sys.modules
 
 
-def test_torchvision_stays_where_it_is_installed(no_torchvision, monkeypatch, tmp_path):
+@no_torchvision
+def test_torchvision_stays_where_it_is_installed(monkeypatch, tmp_path):
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text("transforms, real = None, True\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -269,13 +269,13 @@ def test_d2l_draws_with_ipython_9(monkeypatch):
     assert asked == ["svg"]
 
 
-def test_without_d2l(monkeypatch):
+def test_without_d2l(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "d2l", None)
     with pytest.raises(ModuleNotFoundError, match=r"package d2l is not .*pip install d2l==0.17.0"):
         corpus("time_machine")
 
 
-def test_another_d2l(monkeypatch):
+def test_another_d2l(folder, monkeypatch):
     monkeypatch.setattr("d2l.__version__", "1.0.3")
     with pytest.raises(ImportError, match=re.escape("d2l 1.0.3 is installed; expected 0.17.0")):
         corpus("time_machine")
