@@ -154,7 +154,7 @@ def test_a_wrong_file_in_the_folder_is_replaced_where_that_is_possible(server, f
 
 
 def not_kept(reason):
-    with pytest.raises(OSError, match=rf"cannot be read or kept \(.*{reason}") as error:
+    with pytest.raises(OSError, match=rf"cannot be read or kept \({reason}\)") as error:
         download("time_machine")
     assert "UNROLLED_DATA" in str(error.value)
     assert "by hand" not in str(error.value)
@@ -173,10 +173,9 @@ def test_a_folder_that_takes_no_file(server, folder, monkeypatch, number):
 
 def test_a_folder_that_cannot_be_made(server, folder, monkeypatch):
     folder.write_text("a file stands there")
-    monkeypatch.setenv("UNROLLED_DATA", str(folder / "below"))
-    not_kept("")
-    monkeypatch.setenv("UNROLLED_DATA", str(folder))
-    not_kept("")
+    for place in (folder, folder / "below"):
+        monkeypatch.setenv("UNROLLED_DATA", str(place))
+        not_kept("(Not a directory|File exists)")
     assert folder.read_text() == "a file stands there"
 
 

@@ -106,9 +106,10 @@ def download(name: str) -> Path:
             f"UNROLLED_DATA; its SHA-1 must be {sha1}"
         ) from error
     except OSError as error:
+        said = error.__cause__ or error  # pooch wraps what the system says
         raise OSError(
-            f"{path} cannot be read or kept ({error.strerror or error}); make room on that disk, "
-            "or set the environment variable UNROLLED_DATA to a folder in which you may write"
+            f"{path} cannot be read or kept ({said.strerror}); make room on that disk, or "
+            "set the environment variable UNROLLED_DATA to a folder in which you may write"
         ) from error
 
 
