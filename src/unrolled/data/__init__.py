@@ -1,19 +1,32 @@
 """The data of the book, one module for each task; nothing is downloaded unless a page says so."""
 
 from unrolled.data.corpora import Corpus, corpus
-from unrolled.data.python_source import Highlighting, TaggedText, colour_letters, highlighting
+from unrolled.data.prose import LabelledTexts, ProseOrProgram, prose_or_program
+from unrolled.data.python_source import (
+    ClosingQuote,
+    Highlighting,
+    TaggedText,
+    closing_quotes,
+    colour_letters,
+    highlighting,
+)
 from unrolled.data.vocab import Vocab
 from unrolled.data.windows import ContiguousWindows, RandomWindows, Window
 
 __all__ = [
+    "ClosingQuote",
     "ContiguousWindows",
     "Corpus",
     "Highlighting",
+    "LabelledTexts",
+    "ProseOrProgram",
     "RandomWindows",
     "TaggedText",
     "Vocab",
     "Window",
+    "closing_quotes",
     "colour_letters",
     "corpus",
     "highlighting",
+    "prose_or_program",
 ]

@@ -155,6 +155,43 @@ def letter_classes(source: str) -> list[int]:
     return labels
 
 
+class ClosingQuote(NamedTuple):
+    """Where a string ends: the place of its last quote, the letters inside, the quote."""
+
+    place: int
+    letters: int
+    quote: str
+
+
+def closing_quotes(source: str) -> list[ClosingQuote]:
+    r"""Find the quotes that close the strings of a Python program.
+
+    Only strings on one line, in single quotes (``'``) or double quotes (``"``), count: not those
+    with three quotes, and no f-strings.
+
+    Raises
+    ------
+    SyntaxError, tokenize.TokenError
+        If the text is not a Python program.
+
+    Examples
+    --------
+    >>> closing_quotes("print('a', \"bc\")")
+    [ClosingQuote(place=8, letters=1, quote="'"), ClosingQuote(place=14, letters=2, quote='"')]
+    """
+    starts = _line_starts(source)
+    found = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        body = token.string.lstrip("rbuRBU")
+        quote = body[:1]
+        if token.type != tokenize.STRING or quote not in ("'", '"') or body[:3] == 3 * quote:
+            continue
+        if token.start[0] == token.end[0]:
+            place = starts[token.end[0] - 1] + token.end[1] - 1
+            found.append(ClosingQuote(place, len(body) - 2, quote))
+    return found
+
+
 def colour_letters(text: str, labels: Sequence[int]) -> str:
     """Give HTML that shows a program with each letter in its class's colour.
 
