@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from unrolled.data import Vocab, colour_letters, highlighting
+from unrolled.data import Vocab, closing_quotes, colour_letters, highlighting, prose_or_program
+from unrolled.data.corpora import VALIDATION_MODULES
 from unrolled.data.python_source import (
     HELD_OUT_MODULES,
     TRAINING_MODULES,
@@ -141,3 +142,64 @@ def test_labels_come_from_the_interpreters_own_tokens():
         if t.type == tokenize.COMMENT
     ]
     assert labels.count(2) == sum(len(t.string) for t in comments)
+
+
+def test_closing_quotes_are_found_with_their_letters():
+    source = "a = 'b' + \"it's\" + ''  # 'no'\nc = rb'\\''\n"
+    source += '"""no"""\nd = ' + "'''n\no'''\ne = 'f\\\ng'\n"
+    assert [(q.letters, q.quote) for q in closing_quotes(source)] == [
+        (1, "'"),
+        (4, '"'),
+        (0, "'"),
+        (2, "'"),
+    ]
+    for found in closing_quotes(source):
+        assert source[found.place] == found.quote
+        assert source[found.place - found.letters - 1] == found.quote
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    return prose_or_program(32)
+
+
+def test_pieces_are_halves_of_prose_and_of_program(pieces):
+    for texts, labels in (pieces.train, pieces.held_out):
+        assert len(texts) == len(labels) == 2 * int(labels.sum()) > 2000
+        assert {len(text) for text in texts} == {32}
+        # In an order that does not tell the class: every tenth of the set has both.
+        assert all(0.3 < part.float().mean() < 0.7 for part in labels.chunk(10))
+
+
+def test_a_piece_lies_wholly_in_a_string_or_wholly_in_code(pieces):
+    sources = [module_source(name) for name in VALIDATION_MODULES.split()]
+    classes = [letter_classes(source) for source in sources]
+    for text, label in list(zip(*pieces.held_out, strict=True))[:200]:
+        kinds = [
+            set(marked[place : place + 32])
+            for source, marked in zip(sources, classes, strict=True)
+            for place in range(0, len(source), 32)
+            if source[place : place + 32] == text
+        ]
+        assert {int(label)} in kinds
+        assert "#" not in text
+        assert '"""' not in text
+
+
+def test_hardly_a_piece_is_in_both_sets(pieces):
+    shared = set(pieces.train.texts) & set(pieces.held_out.texts)
+    assert len(shared) < 0.005 * len(pieces.held_out.texts)
+
+
+def test_pieces_are_always_the_same(pieces):
+    torch.rand(3)
+    again = prose_or_program(32)
+    assert again.held_out.texts == pieces.held_out.texts
+    assert torch.equal(again.train.labels, pieces.train.labels)
+
+
+def test_pieces_of_no_or_too_many_letters_are_refused():
+    with pytest.raises(ValueError, match="letters is 0; expected at least 1"):
+        prose_or_program(0)
+    with pytest.raises(ValueError, match="no piece is 100000 letters long; choose a smaller"):
+        prose_or_program(100_000)

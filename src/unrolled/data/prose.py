@@ -1,4 +1,4 @@
-"""Prose or program: was a piece of text cut out of a docstring, or out of the code?"""
+"""Telling prose from program: was a piece of text cut out of a docstring, or out of code."""
 
 from __future__ import annotations
 
