@@ -34,7 +34,7 @@ class NGramModel:
     shorter one, and the shortest of all is a uniform guess. For all but the longest grams,
     :math:`c(h, w)` is the number of different tokens that stood before the gram, not how often the
     gram came. This is the interpolated form of Kneser and Ney (1995) with the three discounts of
-    Chen and Goodman (1999), equations 25 and 26.
+    Chen and Goodman (1999), section 3.
 
     Parameters
     ----------
