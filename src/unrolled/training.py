@@ -10,6 +10,7 @@ import hashlib
 import io
 import logging
 import math
+import operator
 import os
 import random
 import sys
@@ -17,7 +18,7 @@ import time
 import zipfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from IPython.core.getipython import get_ipython
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.utilities import move_data_to_device
 from matplotlib.figure import Figure
 from torch import Tensor, nn
@@ -57,8 +59,9 @@ def train(
 ) -> Generator[float, None, History]:
     """Train a model: yield the loss of each step, and return the history.
 
-    The arguments are those of :func:`fit`. A run that resumes from a checkpoint first yields the
-    losses of the steps that it finds there.
+    The arguments and the errors are those of :func:`fit`. As with every generator, nothing happens
+    before the first loss is asked for, and what is drawn at random between two losses changes those
+    that come. A run that goes on from a checkpoint first yields the losses that it finds there.
 
     Examples
     --------
@@ -81,7 +84,8 @@ def train(
         yield from history.losses  # those of a run that was killed
         for step in range(len(history.losses) + 1, steps + 1):
             batch, state = run.next_batch()  # the state is None where a pass begins
-            value, run.state = _checked(loss(wrapped, fabric.to_device(batch), state), step)
+            value, run.state = _pair(loss(wrapped, fabric.to_device(batch), state))
+            _check_loss(value, step)
             stepper.zero_grad()
             fabric.backward(value)
             norm = fabric.clip_gradients(
@@ -154,7 +158,7 @@ def fit(
     Raises
     ------
     FloatingPointError
-        If the loss or a gradient is NaN or infinite. The weights are those of the step before.
+        If the loss or a gradient is NaN or infinite. The weights are as before that step.
     ValueError, TypeError
         If an argument does not fit, ``loss`` does not return what is said above, or the checkpoint
         is damaged or of another run.
@@ -171,11 +175,12 @@ def fit(
     >>> len(history.losses)
     20
     """
-    latest: dict[str, float] = {}
+    latest: Mapping[str, float] = {}
     histories: list[History] = []
 
     def remember(model: nn.Module) -> Mapping[str, float]:
-        latest.update(validate(model))
+        nonlocal latest
+        latest = validate(model)
         return latest
 
     def run() -> Generator[float, None, None]:
@@ -196,9 +201,7 @@ def fit(
 
     with tqdm(run(), total=steps, leave=False, unit="step") as bar:
         for value in bar:
-            shown = {"loss": value, **latest}
-            words = ", ".join(f"{name} {number:.3f}" for name, number in shown.items())
-            bar.set_postfix_str(words, refresh=False)
+            bar.set_postfix_str(_words({"loss": value, **latest}), refresh=False)
     return histories[0]
 
 
@@ -237,7 +240,7 @@ def evaluate(model: nn.Module, batches: Iterable[Any], *, loss: Loss) -> float:
     total, weights, state = 0.0, 0.0, None
     with _mode(model, training=False), torch.no_grad():
         for batch in batches:
-            value, state = loss(model, move_data_to_device(batch, device), state)
+            value, state = _pair(loss(model, move_data_to_device(batch, device), state))
             weight = getattr(batch, "weight", 1)
             total += weight * float(value)
             weights += weight
@@ -276,7 +279,10 @@ class History:
         ylabel: str = "loss",
         names: Sequence[str] | None = None,
     ) -> Figure:
-        """Draw the losses, each point the mean of some steps, and the validation against the step.
+        """Draw the losses and the values of the validation against the step.
+
+        Each point of the losses is the mean of the steps since the point before it: a fiftieth of
+        the training. A validation of the name "training" is drawn in their place.
 
         Parameters
         ----------
@@ -307,13 +313,15 @@ class History:
             raise ValueError(f"no validation {min(unknown)!r}; there are {list(self.validation)}")
         parts = np.array_split(np.array(self.losses), min(len(self.losses), 50))
         ends = np.cumsum([len(part) for part in parts])
-        lines = {"training": [*zip(ends, map(np.mean, parts), strict=True)]}
-        lines |= {name: self.validation[name] for name in names or self.validation}
-        x = sorted({step for line in lines.values() for step, _ in line})
+        lines = {"training": dict(zip(ends, map(np.mean, parts), strict=True))}
+        for name in self.validation if names is None else names:
+            finite = {step: value for step, value in self.validation[name] if math.isfinite(value)}
+            lines |= {name: finite} if finite else {}
+        x = sorted(set().union(*lines.values()))
         series = {}
         for name, line in lines.items():
-            at, values = zip(*line, strict=True)
-            series[name] = np.interp(x, at, [metric(v) for v in values], left=np.nan, right=np.nan)
+            values = [metric(value) for value in line.values()]
+            series[name] = np.interp(x, list(line), values, left=np.nan, right=np.nan)
         return curves(x, series, xlabel="step", ylabel=ylabel)
 
     def __repr__(self) -> str:
@@ -321,7 +329,8 @@ class History:
         words = [f"{len(self.losses)} steps in {self.seconds:.1f} s"]
         if last:
             words.append(f"loss {np.mean(last):.3f} (mean of the last {len(last)})")
-        words += [f"{name} {values[-1][1]:.3f}" for name, values in self.validation.items()]
+        if self.validation:
+            words.append(_words({name: line[-1][1] for name, line in self.validation.items()}))
         return ", ".join(words)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
@@ -330,6 +339,10 @@ class History:
             return {"text/plain": repr(self)}, {}
         data, metadata = shell.display_formatter.format(self.draw(), include, exclude)
         return data | {"text/plain": repr(self)}, metadata
+
+
+def _words(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
 
 
 # --- What the loop checks -----------------------------------------------------------------------
@@ -355,6 +368,11 @@ def _check_arguments(
             "can be iterated again, such as a list, windows or a DataLoader"
         )
     known = {id(parameter) for parameter in model.parameters()}
+    if not known:
+        raise ValueError(
+            "the model has no parameters; expected at least one: a tensor that is to be trained is "
+            "an nn.Parameter"
+        )
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if foreign := sum(id(parameter) not in known for parameter in held):
         raise ValueError(
@@ -363,25 +381,29 @@ def _check_arguments(
         )
 
 
-def _checked(returned: Any, step: int) -> tuple[Tensor, State | None]:
+def _pair(returned: Any) -> tuple[Any, State | None]:
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise TypeError(
-            f"loss returned {type(returned).__name__}; expected (scalar, state): a function that "
+            f"loss returned {_describe(returned)}; expected (scalar, state): a function that "
             "carries no state ends with `return value, None`"
         )
-    value, state = returned
+    return returned
+
+
+def _check_loss(value: Any, step: int) -> None:
     if not isinstance(value, Tensor) or value.dim() or not value.requires_grad:
         raise ValueError(
-            f"loss returned {_describe(value)}; expected a tensor with one number and its graph: "
-            "take the mean, and do not detach it or call item()"
+            f"loss returned {_describe(value)} as the loss; expected a tensor with one number and "
+            "its graph: take the mean, and neither detach it nor call item()"
         )
     _check_finite("the loss", value, step)
-    return value, state
 
 
 def _describe(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)}"
     if not isinstance(value, Tensor):
-        return type(value).__name__
+        return f"a {type(value).__name__}"
     graph = "with" if value.requires_grad else "without"
     return f"a tensor of shape {tuple(value.shape)} {graph} a graph"
 
@@ -389,8 +411,8 @@ def _describe(value: Any) -> str:
 def _check_finite(name: str, value: Tensor, step: int) -> None:
     if not math.isfinite(value.item()):
         raise FloatingPointError(
-            f"{name} is {value.item()} at step {step}; the weights are those of the step before. "
-            "Try a smaller learning rate, or a smaller clip, and look for NaN in the batch"
+            f"{name} is {value.item()} at step {step}; the step was not taken: the weights are as "
+            "before it. Try a smaller learning rate or a smaller clip; look for NaN in the batch"
         )
 
 
@@ -420,7 +442,9 @@ def _mode(model: nn.Module, *, training: bool) -> Generator[None, None, None]:
 def _one_process(model: nn.Module) -> Fabric:
     device = next(model.parameters()).device
     devices = 1 if device.index is None else [device.index]
-    return Fabric(accelerator=device.type, devices=devices)
+    # Else Fabric asks a cluster, where there is one, how many processes there are.
+    alone = LightningEnvironment()
+    return Fabric(accelerator=device.type, devices=devices, plugins=alone)
 
 
 # --- What a killed run finds again --------------------------------------------------------------
@@ -441,11 +465,12 @@ class _Run:
         self.model, self.optimizer, self.batches, self.device = model, optimizer, batches, device
         self.path = None if path is None else Path(path)
         self.settings = settings | _settings(model, optimizer)
-        self.history, self.state = History(), None
-        self.passing, self.position, self.at_start, self.batch = iter(()), 0, {}, None
+        self.history, self.state, self.batch = History(), None, None
+        # A pass over the batches: those to come, how many were read, the random states before it.
+        self.coming, self.position, self.before_pass = iter(()), 0, {}
 
     def begin(self, steps: int) -> History:
-        """Start the clock; go back to where the checkpoint was written, if there is one."""
+        """Go back to where the checkpoint was written, if there is one, and start the clock."""
         if self.path is not None:
             _check_folder(self.path)
             if self.path.exists():
@@ -455,29 +480,33 @@ class _Run:
 
     def next_batch(self) -> tuple[Any, State | None]:
         """Give the next batch and the carried state, which is None where a pass begins."""
-        try:
-            self.batch = self._advance()
-        except StopIteration:
+        if not self._advance():
             self._new_pass()
-            try:
-                self.batch = self._advance()
-            except StopIteration:
-                raise ValueError("batches is empty; expected at least one batch") from None
+            if not self._advance():
+                raise ValueError(
+                    "a pass over batches gave none; expected at least one batch, each time that "
+                    "they are iterated"
+                )
         return self.batch, _without_graph(self.state)
 
     def validate(self, validate: Validate | None, step: int) -> None:
-        """Note the values of a validation, which must not disturb the training."""
+        """Note the values of a validation, which does not disturb the training."""
         if validate is None:
             return
-        states = _random_states(self.device)
+        states = self._random_states()
         with _mode(self.model, training=False), torch.no_grad():
             values = validate(self.model)
-        _set_random_states(states, self.device)
+        self._set_random_states(states)
+        if not isinstance(values, Mapping):
+            raise TypeError(
+                f"validate returned {_describe(values)}; expected names and numbers, such as "
+                '{"validation": 2.5}'
+            )
         for name, value in values.items():
             self.history.validation.setdefault(name, []).append((step, float(value)))
 
     def save(self, step: int) -> None:
-        """Write the checkpoint, if there is to be one."""
+        """Stop the clock and, if there is to be one, write the checkpoint."""
         self.history.seconds = time.perf_counter() - self.started
         if self.path is None:
             return
@@ -485,100 +514,100 @@ class _Run:
             "settings": self.settings,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "history": asdict(self.history),
+            "history": vars(self.history),
             "state": _plain(self.state),
+            "before pass": self.before_pass,
             "position": self.position,
-            "pass": self.at_start,
             "batch": _digest(self.batch),
-            "random": _random_states(self.device),
+            "random": self._random_states(),
         }
         _write(self.path, saved, step)
 
     def _restore(self, saved: dict[str, Any], steps: int) -> None:
-        path, done = self.path, len(saved["history"]["losses"])
-        theirs = saved["settings"]
+        here, there = self.settings, saved["settings"]
         if different := [
-            f"{name} {theirs.get(name, 'none')}, here {self.settings.get(name, 'none')}"
-            for name in self.settings | theirs
-            if theirs.get(name) != self.settings.get(name)
+            f"{name} is {there.get(name, 'missing')}, here {here.get(name, 'missing')}"
+            for name in here | there
+            if there.get(name) != here.get(name)
         ]:
-            raise ValueError(
-                f"the checkpoint {path} is of another run: {'; '.join(different[:3])}. "
-                "Give another path, or delete the file to start anew"
-            )
-        if done > steps:
-            raise ValueError(
-                f"the checkpoint {path} is {done} steps on, but steps is {steps}; ask for at least "
-                f"{done}, give another path, or delete the file to start anew"
-            )
+            raise self._another_run("; ".join(different[:3]))
+        if len(saved["history"]["losses"]) > steps:
+            raise self._another_run(f"it took {len(saved['history']['losses'])} steps, not {steps}")
+        self._set_random_states(saved["before pass"])
+        self._new_pass()
+        while self.position < saved["position"] and self._advance():
+            pass
+        if self.position < saved["position"] or _digest(self.batch) != saved["batch"]:
+            raise self._another_run(f"batch {saved['position']} of its pass had other numbers")
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.history = History(**saved["history"])
-        _set_random_states(saved["pass"], self.device)
-        if saved["pass"].get("batches") is not None:
-            self.batches.generator.set_state(saved["pass"]["batches"])
-        self._new_pass()
-        with suppress(StopIteration):
-            while self.position < saved["position"]:
-                self.batch = self._advance()
-        if _digest(self.batch) != saved["batch"]:
-            raise ValueError(
-                f"batch {saved['position']} of a pass is another than when the checkpoint {path} "
-                "was written; expected the same data in the same order. Give another path, or "
-                "delete the file to start anew"
-            )
         self.state = move_data_to_device(_as_it_was(saved["state"]), self.device)
-        _set_random_states(saved["random"], self.device)
+        self._set_random_states(saved["random"])
+
+    def _another_run(self, difference: str) -> ValueError:
+        return ValueError(
+            f"the checkpoint {self.path} is of another run: {difference}. Go on with what it was "
+            "made with, give another path, or delete the file to start anew"
+        )
 
     def _new_pass(self) -> None:
-        generator = getattr(self.batches, "generator", None)
-        self.at_start = _random_states(self.device)
-        self.at_start["batches"] = None if generator is None else generator.get_state()
-        self.passing, self.position, self.state = iter(self.batches), 0, None
+        self.before_pass = self._random_states()
+        self.coming, self.position, self.state = iter(self.batches), 0, None
 
-    def _advance(self) -> Any:
+    def _advance(self) -> bool:
+        """Read a batch of this pass; tell whether there was one."""
         before = torch.get_rng_state()
-        batch = next(self.passing)
-        if self.position and self.path and not torch.equal(before, torch.get_rng_state()):
+        try:
+            self.batch = next(self.coming)
+        except StopIteration:
+            return False
+        if self.path and self.position and not torch.equal(before, torch.get_rng_state()):
             raise ValueError(
                 f"batches drew random numbers for batch {self.position + 1} of a pass, so that a "
-                "killed run could not find its place; draw them when the pass begins, or train "
-                "without a checkpoint"
+                "run that was killed could not find its place; draw all of them when the pass "
+                "begins, or train without a checkpoint"
             )
         self.position += 1
-        return batch
+        return True
+
+    def _random_states(self) -> dict[str, Any]:
+        numpy = np.random.get_state(legacy=False)
+        numpy["state"]["key"] = numpy["state"]["key"].tolist()
+        states = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": numpy}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        if (generator := self._own_generator()) is not None:
+            states["batches"] = generator.get_state()
+        return states
+
+    def _set_random_states(self, states: Mapping[str, Any]) -> None:
+        torch.set_rng_state(states["torch"])
+        random.setstate(states["python"])
+        np.random.set_state(states["numpy"])
+        if self.device.type == "cuda" and "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"], self.device)
+        if (generator := self._own_generator()) is not None and "batches" in states:
+            generator.set_state(states["batches"])
+
+    def _own_generator(self) -> torch.Generator | None:
+        """Give the generator of a DataLoader that was made with one."""
+        generator = getattr(self.batches, "generator", None)
+        return generator if isinstance(generator, torch.Generator) else None
 
 
-def _settings(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    found: dict[str, Any] = {"optimizer": type(optimizer).__name__}
+def _settings(model: nn.Module, optimizer: Optimizer) -> dict[str, str]:
+    found = {"the optimizer": type(optimizer).__name__}
     for number, group in enumerate(optimizer.param_groups):
-        found |= {f"{k} of group {number}": repr(v) for k, v in group.items() if k != "params"}
+        where = f" of group {number}" if number else ""
+        found |= {f"{k}{where}": repr(v) for k, v in group.items() if k != "params"}
     for name, tensor in model.state_dict().items():
         found[name] = f"{tensor.dtype} {tuple(tensor.shape)}"
     return found
 
 
-def _random_states(device: torch.device) -> dict[str, Any]:
-    states = {
-        "torch": torch.get_rng_state(),
-        "python": random.getstate(),
-        "numpy": np.random.get_state(legacy=False),
-    }
-    states["numpy"]["state"]["key"] = states["numpy"]["state"]["key"].tolist()
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _set_random_states(states: Mapping[str, Any], device: torch.device) -> None:
-    torch.set_rng_state(states["torch"])
-    random.setstate(states["python"])
-    np.random.set_state(states["numpy"])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], device)
-
-
 def _digest(batch: Any) -> str:
+    """Hash the numbers of a batch."""
     found = hashlib.sha256()
 
     def add(part: Any) -> None:
@@ -595,21 +624,37 @@ def _digest(batch: Any) -> str:
 
 
 def _plain(state: State | None) -> Any:
-    """Write a state's named tuples as their names, so that the file holds no code."""
+    """Write the tuples of a state as their names and parts, so that the file holds no code."""
     if state is None or isinstance(state, Tensor):
         return state
-    kind = type(state)
-    return f"{kind.__module__}:{kind.__qualname__}", [_plain(part) for part in state]
+    name = f"{type(state).__module__}:{type(state).__qualname__}"
+    if _tuple_of(name) is not type(state):
+        raise ValueError(
+            f"a state of kind {type(state).__name__} cannot be kept in a checkpoint; expected "
+            "tensors, tuples, or named tuples whose class stands at the top of a module"
+        )
+    return name, [_plain(part) for part in state]
 
 
 def _as_it_was(plain: Any) -> State | None:
     if plain is None or isinstance(plain, Tensor):
         return plain
     name, parts = plain
-    module, _, kind = name.partition(":")
-    found = getattr(sys.modules[module], kind)
+    kind = _tuple_of(name)
+    if kind is None:
+        raise ValueError(f"the state in the checkpoint is a {name}, which is not there; import it")
     states = [_as_it_was(part) for part in parts]
-    return tuple(states) if found is tuple else found._make(states)
+    return kind._make(states) if hasattr(kind, "_make") else tuple(states)
+
+
+def _tuple_of(name: str) -> type | None:
+    """Give the class of that name, if it is there and one of tuples."""
+    module, _, kind = name.partition(":")
+    try:
+        found = operator.attrgetter(kind)(sys.modules.get(module))
+    except AttributeError:
+        return None
+    return found if isinstance(found, type) and issubclass(found, tuple) else None
 
 
 def _check_folder(path: Path) -> None:
@@ -630,6 +675,7 @@ def _unfinished(path: Path) -> Path:
 
 
 def _write(path: Path, saved: dict[str, Any], step: int) -> None:
+    """Write a file whole or not at all, whenever the process is killed."""
     whole = io.BytesIO()
     torch.save(saved, whole)
     try:
@@ -646,21 +692,23 @@ def _write(path: Path, saved: dict[str, Any], step: int) -> None:
         raise OSError(
             error.errno,
             f"the checkpoint of step {step} could not be written to {path} ({error.strerror}); "
-            "the one before, if any, is still there. Make room, then call again to go on from it",
+            "the one before it, if any, is still there. Make room, then call again to go on",
         ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-        saved = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+            if damaged := file.testzip():  # PyTorch itself does not look at the check sums
+                raise zipfile.BadZipFile(f"{damaged} has a wrong check sum")
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(saved, dict) or "before pass" not in saved:
+            raise KeyError("the place in the data")
     except OSError:
         raise
-    except Exception:  # a damaged file can fail anywhere
-        saved = None
-    if not isinstance(saved, dict) or "settings" not in saved:
+    except Exception as error:  # a damaged file can fail anywhere
         raise ValueError(
-            f"{path} is damaged, or no checkpoint; delete it to start anew, or give another path"
-        )
+            f"{path} is damaged, or no checkpoint of a training; delete it to start anew, or give "
+            "another path"
+        ) from error
     return saved

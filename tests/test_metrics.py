@@ -1,0 +1,100 @@
+"""What is measured, against values that are known."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from unrolled.metrics import accuracy, bits_per_character, perplexity
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 96, 30_000])
+@pytest.mark.parametrize("make", [float, torch.tensor, lambda x: torch.tensor([x]).double()])
+def test_equal_chances_cost_the_size_of_the_vocabulary(tokens, make):
+    loss = make(math.log(tokens))
+    assert perplexity(loss) == pytest.approx(tokens, rel=1e-5)
+    assert bits_per_character(loss) == pytest.approx(math.log2(tokens), rel=1e-5)
+    assert type(perplexity(loss)) is type(bits_per_character(loss)) is float
+
+
+def test_cross_entropy_of_a_model_that_knows_nothing():
+    logits, targets = torch.zeros(4, 7, 96), torch.randint(96, (4, 7))
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    assert perplexity(loss) == pytest.approx(96, rel=1e-5)
+    assert 2 ** bits_per_character(loss) == pytest.approx(perplexity(loss), rel=1e-12)
+
+
+def test_perplexity_too_large_for_a_float_is_infinite():
+    assert perplexity(1000) == math.inf
+    assert perplexity(math.inf) == bits_per_character(math.inf) == math.inf
+    assert perplexity(0) == 1
+    assert bits_per_character(0.0) == 0
+
+
+@pytest.mark.parametrize("measure", [perplexity, bits_per_character])
+def test_what_is_no_loss_is_refused(measure):
+    with pytest.raises(ValueError, match="loss is nan; expected a mean negative log-likelihood"):
+        measure(math.nan)
+    with pytest.raises(ValueError, match=r"loss is -0\.5; expected .* 0 or more"):
+        measure(torch.tensor(-0.5))
+    with pytest.raises(ValueError, match=r"shape \(3,\); expected one number: the mean"):
+        measure(torch.ones(3))
+    with pytest.raises(TypeError, match="loss is str; expected a number, in nats"):
+        measure("2.0")
+
+
+def test_accuracy_counts_by_hand():
+    scores = torch.tensor([[[1.0, 2, 0], [3, 1, 1]], [[0, 0, 5], [0, 4, 1]]])  # 1 0 / 2 1
+    targets = torch.tensor([[1, 1], [2, 1]])
+    assert accuracy(scores, targets) == 0.75
+    assert accuracy(scores, targets, torch.tensor([[True, False], [True, True]])) == 1.0
+    assert accuracy(scores, targets, torch.tensor([[True, True], [False, False]])) == 0.5
+    assert accuracy(scores[0, 0], targets[0, 0]) == 1.0
+    assert accuracy(scores[0], targets[0]) == 0.5
+
+
+def test_accuracy_of_many_is_exact():
+    targets = torch.zeros(3, 100_001, dtype=torch.int64)
+    scores = F.one_hot(targets, 2).float()
+    targets[1, 5] = 1
+    assert accuracy(scores, targets) == 1 - 1 / 300_003
+
+
+def test_what_does_not_count_may_be_anything():
+    scores, targets = torch.eye(3), torch.arange(3)
+    mask = torch.tensor([True, False, True])
+    scores[1], targets[1] = math.nan, -100
+    assert accuracy(scores, targets, mask) == 1.0
+    with pytest.raises(ValueError, match="a score is NaN at a step that counts"):
+        accuracy(scores, targets)
+    with pytest.raises(ValueError, match=r"targets go from -100 to 2; expected 0 to 2: .* mask"):
+        accuracy(torch.eye(3), targets)
+    with pytest.raises(ValueError, match="targets go from 0 to 3"):
+        accuracy(torch.eye(3), torch.tensor([0, 3, 1]))
+
+
+@pytest.mark.parametrize(
+    ("scores", "targets", "mask", "error", "message"),
+    [
+        ((2, 3, 4), (2, 4), None, ValueError, r"scores has shape \(2, 3, 4\) and targets \(2, 4\)"),
+        ((2, 3), (2, 3), None, ValueError, "but for the classes at the end of scores"),
+        ((2, 3, 4), (2, 3), (2,), ValueError, r"mask has shape \(2,\); expected \(2, 3\)"),
+        ((0, 3), (0,), None, ValueError, "no step counts; expected at least one"),
+        ((), (), None, ValueError, "but for the classes"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(scores, targets, mask, error, message):
+    mask = None if mask is None else torch.ones(mask, dtype=torch.bool)
+    with pytest.raises(error, match=message):
+        accuracy(torch.zeros(scores), torch.zeros(targets, dtype=torch.int64), mask)
+
+
+def test_types_that_do_not_fit_are_refused():
+    scores, targets = torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(TypeError, match=r"targets is torch\.float32; expected whole numbers"):
+        accuracy(scores, targets.float())
+    with pytest.raises(TypeError, match=r"mask is torch\.int64; expected bool"):
+        accuracy(scores, targets, torch.ones(2, dtype=torch.int64))
+    with pytest.raises(ValueError, match="no step counts"):
+        accuracy(scores, targets, torch.zeros(2, dtype=torch.bool))
