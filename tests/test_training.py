@@ -555,7 +555,7 @@ DATA = {
     "contiguous windows": lambda: ContiguousWindows(TOKENS[:300], 4, 9),
     "shuffled": shuffled,
     "shuffled by a generator": lambda: shuffled(torch.Generator().manual_seed(8)),
-    "a list of one": lambda: [next(iter(RandomWindows(TOKENS, 4, 9, count=1)))],
+    "a list of one": lambda: [next(iter(ContiguousWindows(TOKENS, 4, 9)))],
 }
 
 
