@@ -31,6 +31,7 @@ from lightning_fabric.utilities import move_data_to_device
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
 from unrolled.figures import curves
@@ -50,10 +51,11 @@ def train(
     loss: Loss,
     steps: int,
     optimizer: Optimizer,
+    scheduler: LRScheduler | None = None,
     clip: float | None = 1.0,
     validate: Validate | None = None,
     every: int = 100,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | Path | None = None,
     seed: int = 0,
     fabric: Fabric | None = None,
 ) -> Generator[float, None, History]:
@@ -76,7 +78,8 @@ def train(
     """
     _check_arguments(model, batches, optimizer, steps=steps, clip=clip, every=every)
     fabric = _one_process(model) if fabric is None else fabric
-    run = _Run(model, optimizer, batches, fabric.device, checkpoint, {"seed": seed, "clip": clip})
+    settings = {"seed": seed, "clip": clip}
+    run = _Run(model, optimizer, scheduler, batches, fabric.device, checkpoint, settings)
     wrapped, stepper = fabric.setup(model, optimizer)
     torch.manual_seed(seed)
     history = run.begin(steps)
@@ -93,6 +96,8 @@ def train(
             )
             _check_finite("the norm of the gradients", norm, step)
             stepper.step()
+            if scheduler is not None:
+                scheduler.step()
             history.losses.append(value.item())
             if step % every == 0 or step == steps:
                 run.validate(validate, step)
@@ -108,10 +113,11 @@ def fit(
     loss: Loss,
     steps: int,
     optimizer: Optimizer,
+    scheduler: LRScheduler | None = None,
     clip: float | None = 1.0,
     validate: Validate | None = None,
     every: int = 100,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | Path | None = None,
     seed: int = 0,
     fabric: Fabric | None = None,
 ) -> History:
@@ -132,6 +138,8 @@ def fit(
         Updates of the weights.
     optimizer
         Holds parameters of ``model``.
+    scheduler
+        Changes the learning rate of ``optimizer`` after each step.
     clip
         The norm of all gradients together is at most this; ``None`` leaves them as they are.
     validate
@@ -190,6 +198,7 @@ def fit(
             loss=loss,
             steps=steps,
             optimizer=optimizer,
+            scheduler=scheduler,
             clip=clip,
             validate=remember if validate else None,
             every=every,
@@ -255,11 +264,11 @@ class History:
 
     Parameters
     ----------
-    losses
+    losses : list of float
         One a step.
-    validation
+    validation : dict
         Name: pairs of a step and the value after it.
-    seconds
+    seconds : float
         From the first step to the last; those of a resumed run added up.
 
     Examples
@@ -457,14 +466,16 @@ class _Run:
         self,
         model: nn.Module,
         optimizer: Optimizer,
+        scheduler: LRScheduler | None,
         batches: Iterable[Any],
         device: torch.device,
-        path: str | os.PathLike | None,
+        path: str | Path | None,
         settings: dict[str, Any],
     ) -> None:
-        self.model, self.optimizer, self.batches, self.device = model, optimizer, batches, device
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.batches, self.device = batches, device
         self.path = None if path is None else Path(path)
-        self.settings = settings | _settings(model, optimizer)
+        self.settings = settings | _settings(model, optimizer, scheduler)
         self.history, self.state, self.batch = History(), None, None
         # A pass over the batches: those to come, how many were read, the random states before it.
         self.coming, self.position, self.before_pass = iter(()), 0, {}
@@ -514,6 +525,7 @@ class _Run:
             "settings": self.settings,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler and self.scheduler.state_dict(),
             "history": vars(self.history),
             "state": _plain(self.state),
             "before pass": self.before_pass,
@@ -541,6 +553,8 @@ class _Run:
             raise self._another_run(f"batch {saved['position']} of its pass had other numbers")
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(saved["scheduler"])
         self.history = History(**saved["history"])
         self.state = move_data_to_device(_as_it_was(saved["state"]), self.device)
         self._set_random_states(saved["random"])
@@ -596,8 +610,12 @@ class _Run:
         return generator if isinstance(generator, torch.Generator) else None
 
 
-def _settings(model: nn.Module, optimizer: Optimizer) -> dict[str, str]:
-    found = {"the optimizer": type(optimizer).__name__}
+def _settings(
+    model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler | None
+) -> dict[str, str]:
+    found = {"the optimizer": type(optimizer).__name__, "the scheduler": "none"}
+    if scheduler is not None:
+        found["the scheduler"] = f"{type(scheduler).__name__} {scheduler.state_dict()}"
     for number, group in enumerate(optimizer.param_groups):
         where = f" of group {number}" if number else ""
         found |= {f"{k}{where}": repr(v) for k, v in group.items() if k != "params"}
