@@ -5,9 +5,23 @@ returns a `matplotlib.figure.Figure`: as the last line of a notebook cell it sho
 """
 
 from .cell import cell_diagram
+from .distributions import distributions
 from .graph import unrolled_graph
 from .palette import COLOURS
+from .panels import panels
 from .plots import curves, heatmap
 from .style import style
+from .text import stateful_windows, text_window
 
-__all__ = ["COLOURS", "cell_diagram", "curves", "heatmap", "style", "unrolled_graph"]
+__all__ = [
+    "COLOURS",
+    "cell_diagram",
+    "curves",
+    "distributions",
+    "heatmap",
+    "panels",
+    "stateful_windows",
+    "style",
+    "text_window",
+    "unrolled_graph",
+]
