@@ -460,6 +460,13 @@ def test_a_shared_axis_is_numbered_once():
     )
 
 
+def test_a_shared_axis_shows_all_times():
+    figure = panels({"short": [1, 2, 3], "late": [(9, "x")], "long": [(4, 12, "y")]}, xlabel="step")
+    low, high = zip(*(axes.get_xlim() for axes in figure.axes), strict=True)
+    assert max(low) < 1
+    assert min(high) > 12
+
+
 def test_curves_show_their_values_in_the_colour_of_their_role():
     named, _ = artists(drawn("gates"))
     line = named["line-2"]

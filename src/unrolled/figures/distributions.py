@@ -68,20 +68,20 @@ def distributions(
         raise ValueError("panels is empty; expected at least one label with its probabilities")
     if top < 1:
         raise ValueError(f"top is {top}; expected 1 or more")
-    checked = {label: _probabilities(label, given) for label, given in panels.items()}
+    for label, given in panels.items():
+        _check(label, given)
     canvas = Canvas()
     chosen = [
-        _Panel.of(label, given, checked if shared else {label: given}, top)
-        for label, given in checked.items()
+        _Panel.of(label, given, panels if shared else {label: given}, top)
+        for label, given in panels.items()
     ]
     _Chart(chosen, shared=shared).draw(canvas)
     return canvas.figure()
 
 
-def _probabilities(label: str, given: Mapping[str, float]) -> dict[str, float]:
-    if not given:
+def _check(label: str, probabilities: Mapping[str, float]) -> None:
+    if not probabilities:
         raise ValueError(f"panel {label!r} is empty; expected tokens with their probabilities")
-    probabilities = {token: float(p) for token, p in given.items()}
     for token, p in probabilities.items():
         if not (math.isfinite(p) and p >= 0):
             raise ValueError(
@@ -93,7 +93,6 @@ def _probabilities(label: str, given: Mapping[str, float]) -> dict[str, float]:
             f"the probabilities of panel {label!r} sum to {total:.4g}; expected 1: give every "
             "token, the rare ones too"
         )
-    return probabilities
 
 
 class _Panel(NamedTuple):
