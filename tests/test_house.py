@@ -629,11 +629,11 @@ BELOW = {
     "scan": {"cells"},
     "bptt": {"cells", "layers"},
     "attention": {"cells", "layers", "scan"},
-    "models": {"cells", "layers", "scan", "attention"},
+    "models": {"cells", "layers", "scan", "attention", "data"},
     "decoding": {"cells", "layers", "scan", "attention", "models"},
-    "training": {"cells", "layers", "scan", "attention", "models"},
+    "training": {"cells", "layers", "scan", "attention", "models", "metrics", "figures"},
 }
-BELOW |= {"data": {"data"}, "metrics": set(), "figures": {"figures"}}
+BELOW |= {"data": {"data"}, "metrics": set(), "figures": {"figures"}, "ngrams": set()}
 
 
 def imported_modules(package, path):

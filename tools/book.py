@@ -228,6 +228,7 @@ def main() -> int:
     output = parser.parse_args().output
     # Two notebooks run beside each other; and the numbers in the pages do not depend on the cores.
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["TQDM_DISABLE"] = "1"  # nobody watches; a page is no place for a progress bar
     site = output.resolve() if output else BUILD / "html"
     with tasks.locked(BUILD / "book.lock", "Another call is building the book: waiting for it."):
         start = time.perf_counter()
