@@ -144,7 +144,7 @@ def _nats(loss: float | Tensor) -> float:
         )
     if not isinstance(loss, int | float | Tensor):
         raise TypeError(f"loss is {type(loss).__name__}; expected a number, in nats for each token")
-    nats = float(loss)
+    nats = float(loss.detach() if isinstance(loss, Tensor) else loss)
     if math.isnan(nats) or nats < 0:
         raise ValueError(
             f"loss is {nats}; expected a mean negative log-likelihood, which is 0 or more"
