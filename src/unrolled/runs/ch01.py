@@ -75,7 +75,9 @@ def encode(vocab: Vocab, texts: list[str]) -> Tensor:
 
 
 @experiment(
-    variants={str(number): {"number": number} for number in (50, 100, 200, 500, 1000, 5000, 25000)},
+    variants={
+        str(number): {"number": number} for number in (20, 50, 100, 200, 500, 1000, 5000, 25000)
+    },
     seeds=range(5),
     settings={"steps": 600, "batch": 64, "learning_rate": 3e-3},
     data=lambda: _pieces_fingerprint(),
@@ -211,10 +213,7 @@ def right_quotes(
             f"window {k}": {"model": "WindowModel", "window": k, "learning_rate": 1e-2}
             for k in (2, 4, 8, 16)
         },
-        **{
-            f"convolutions {2**n}": {"model": "CausalConvolutions", "levels": n}
-            for n in (2, 4, 6)
-        },
+        **{f"convolutions {2**n}": {"model": "CausalConvolutions", "levels": n} for n in (2, 4, 6)},
     },
     seeds=range(5),
     settings={"steps": 800, "batch": 32, "time": 100, "learning_rate": 6e-3},

@@ -232,11 +232,11 @@ def clipping(
     settings={
         "hidden": 512,
         "embedding": 32,
-        "steps": 4500,
+        "steps": 1800,
         "batch": 32,
         "time": 35,
         "learning_rate": 1.0,
-        "every": 450,
+        "every": 180,
     },
     data=lambda: fingerprint(*corpus("time_machine")[:3]),
 )
