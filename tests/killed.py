@@ -1,26 +1,26 @@
-"""A training that is killed on purpose: `python tests/killed.py FOLDER PLACE COUNT`.
-
-It kills itself at the COUNT-th time that it comes to PLACE: in a "step", in the middle of a "write"
-of the checkpoint, before the "replace" of the old one, or "after" it.
-"""
+"""A training that is killed on purpose, in a process of its own."""
 
 import io
+import multiprocessing
 import os
 import random
 import signal
-import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unrolled import training
+from unrolled import checkpoints
 from unrolled.layers import RNN, map_state
 from unrolled.training import evaluate, train
 
 STEPS, EVERY = 25, 4
+
+# One process imports everything; where the system can, the others are copies of it.
+FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+PROCESSES = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+PROCESSES.set_forkserver_preload(["unrolled.training"])
 
 
 class Tagger(nn.Module):
@@ -50,11 +50,12 @@ class Passes:
         return ({"x": x, "y": y} for x, y in zip(noise, labels, strict=True))
 
 
-def start(checkpoint=None, loss=tagging_loss, steps=STEPS):
+def start(checkpoint=None, loss=tagging_loss):
     """Make a model and its training."""
     for seed in (random.seed, np.random.seed, torch.manual_seed):
         seed(7)
     model = Tagger()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
 
     def validate(model):
         return {"validation": evaluate(model, Passes(), loss=tagging_loss)}
@@ -63,8 +64,9 @@ def start(checkpoint=None, loss=tagging_loss, steps=STEPS):
         model,
         Passes(),
         loss=loss,
-        steps=steps,
-        optimizer=torch.optim.Adam(model.parameters(), 0.01),
+        steps=STEPS,
+        optimizer=optimizer,
+        scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS),
         validate=validate,
         every=EVERY,
         checkpoint=checkpoint,
@@ -82,7 +84,21 @@ def finish(training):
             return losses, end.value
 
 
-def main(folder, place, count):
+def kill(folder, place, count):
+    """Run the training in a process that kills itself.
+
+    It does so at the ``count``-th time that it comes to ``place``: in a "step", in the middle of a
+    "write" of the checkpoint, before the "replace" of the old one, or "after" it.
+    """
+    process = PROCESSES.Process(target=_run, args=(folder, place, count))
+    process.start()
+    process.join()
+    dead = -signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM
+    assert process.exitcode == dead
+
+
+def _run(folder, place, count):
+    torch.set_num_threads(1)
     seen = 0
 
     def here():
@@ -115,12 +131,7 @@ def main(folder, place, count):
         return tagging_loss(*arguments)
 
     if place == "write":
-        training.open = File
+        checkpoints.open = File
     os.replace = replace_here
-    _, run = start(Path(folder) / "run.pt", loss)
+    _, run = start(folder / "run.pt", loss)
     finish(run)
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -7,12 +7,11 @@ import math
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import zipfile
 from collections import namedtuple
-from pathlib import Path
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +21,12 @@ import torch.nn.functional as F
 from IPython.core.interactiveshell import InteractiveShell
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, TensorDataset
+from tqdm import tqdm
 
 import killed
-from unrolled import training
+from unrolled import checkpoints, training
 from unrolled.data import ContiguousWindows, RandomWindows
 from unrolled.figures import style
 from unrolled.layers import RNN
@@ -58,7 +59,7 @@ def same_weights(one, other):
     return mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)
 
 
-def by_hand(model, batches, loss, steps, optimizer, clip, seed):
+def by_hand(model, batches, loss, steps, optimizer, clip, seed, scheduler=None):
     """The loop as anyone writes it."""
     torch.manual_seed(seed)
     losses = []
@@ -73,6 +74,8 @@ def by_hand(model, batches, loss, steps, optimizer, clip, seed):
             if clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimizer.step()
+            if scheduler is not None:
+                scheduler.step()
             losses.append(value.item())
 
 
@@ -102,6 +105,55 @@ def test_fit_equals_the_loop_by_hand(batches, clip):
     assert history.losses == expected
     assert same_weights(ours, theirs)
     assert torch.equal(after, torch.rand(3))  # the generator is left as the last step leaves it
+
+
+SCHEDULES = {
+    "cosine": lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, 12),
+    "one cycle": lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=12),
+    "milestones": lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [2, 7]),
+    "a function": lambda optimizer: lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step)),
+    "two, one after the other": lambda optimizer: lr_scheduler.SequentialLR(
+        optimizer,
+        [
+            lr_scheduler.LinearLR(optimizer, 0.1, total_iters=4),
+            lr_scheduler.CosineAnnealingLR(optimizer, 8),
+        ],
+        milestones=[4],
+    ),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_the_learning_rate_follows_its_schedule_also_after_a_kill(schedule, tmp_path):
+    theirs, batches = language_model(), RandomWindows(TOKENS, 4, 9, count=5)
+    optimizer = adam(theirs)
+    scheduler = schedule(optimizer)
+    expected = by_hand(theirs, batches, language_model_loss, 12, optimizer, 1.0, 0, scheduler)
+    for path, broken_off in ((None, 99), (tmp_path / "run.pt", 6), (tmp_path / "run.pt", 99)):
+        ours = language_model()
+        optimizer = adam(ours)
+        options = {"loss": language_model_loss, "optimizer": optimizer, "checkpoint": path}
+        run = train(ours, batches, steps=12, every=1, scheduler=schedule(optimizer), **options)
+        assert list(itertools.islice(run, broken_off)) == expected[:broken_off]
+        run.close()
+    assert same_weights(ours, theirs)
+
+
+def test_fit_hands_the_schedule_on():
+    model = linear()
+    optimizer = adam(model, lr=1.0)
+    fit_small(model, optimizer=optimizer, scheduler=lr_scheduler.StepLR(optimizer, 2), steps=5)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+def test_a_scheduler_that_does_not_fit_is_refused():
+    model = linear()
+    optimizer, other = adam(model), adam(model)
+    with pytest.raises(ValueError, match="the scheduler was made with another optimizer; make it"):
+        fit_small(model, optimizer=optimizer, scheduler=lr_scheduler.StepLR(other, 2))
+    with pytest.raises(TypeError, match="scheduler is a ReduceLROnPlateau, which has to be told"):
+        fit_small(model, optimizer=optimizer, scheduler=lr_scheduler.ReduceLROnPlateau(optimizer))
 
 
 def test_fit_again_goes_on_from_the_weights():
@@ -481,14 +533,6 @@ def test_part_of_the_parameters_may_be_trained():
 # --- Runs that are killed ------------------------------------------------------------------------
 
 
-def kill(folder, place, count):
-    """Run the training of `killed.py` in a process that kills itself."""
-    command = [sys.executable, "tests/killed.py", str(folder), place, str(count)]
-    ended = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
-    dead = -signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM
-    assert ended.returncode == dead, ended.stderr
-
-
 @pytest.fixture(scope="module")
 def unharmed():
     threads = torch.get_num_threads()
@@ -519,7 +563,7 @@ def assert_same(model, run, unharmed):
     ],
 )
 def test_a_killed_run_ends_with_the_same_weights(place, count, left, tmp_path, unharmed):
-    kill(tmp_path, place, count)
+    killed.kill(tmp_path, place, count)
     assert sorted(path.name for path in tmp_path.iterdir()) == left
     model, run = killed.start(tmp_path / "run.pt")
     assert_same(model, run, unharmed)
@@ -529,7 +573,7 @@ def test_a_killed_run_ends_with_the_same_weights(place, count, left, tmp_path, u
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(tmp_path, unharmed):
     for place, count in [("step", 6), ("write", 2), ("step", 7), ("replace", 3), ("after", 1)]:
-        kill(tmp_path, place, count)
+        killed.kill(tmp_path, place, count)
     model, run = killed.start(tmp_path / "run.pt")
     assert_same(model, run, unharmed)
 
@@ -613,7 +657,7 @@ def test_a_run_can_go_on_for_longer(tmp_path):
 
 def test_seconds_of_the_parts_are_added_up(tmp_path, monkeypatch):
     clock = itertools.count(0, 10)
-    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(checkpoints.time, "perf_counter", lambda: next(clock))
     path = tmp_path / "run.pt"
     _, run = start_small(DATA["random windows"], path, steps=3)
     assert killed.finish(run)[1].seconds == 30
@@ -637,6 +681,8 @@ def with_bias(model):
     [
         (lambda: {"seed": 1}, "seed is 0, here 1"),
         (lambda: {"clip": None}, r"clip is 0\.5, here None"),
+        (lambda: {"schedule": 9}, r"the scheduler is StepLR .*8.*, here StepLR .*9"),
+        (lambda: {"schedule": None}, "the scheduler is StepLR .*, here none"),
         (lambda: {"steps": 4}, "it took 6 steps, not 4"),
         (lambda: {"lr": 0.02}, r"lr is 0\.01, here 0\.02"),
         (lambda: {"optimizer": torch.optim.SGD}, "the optimizer is Adam, here SGD"),
@@ -654,16 +700,20 @@ def test_the_checkpoint_of_another_run_is_refused(change, message, tmp_path):
     path = tmp_path / "run.pt"
     options = {"loss": memory_loss, "checkpoint": path, "clip": 0.5}
     model, windows = language_model(), RandomWindows(TOKENS, 4, 9, 7)
-    fit(model, windows, steps=6, optimizer=adam(model), **options)
+    optimizer = adam(model)
+    scheduler = lr_scheduler.StepLR(optimizer, 8)
+    fit(model, windows, steps=6, optimizer=optimizer, scheduler=scheduler, **options)
     whole = path.read_bytes()
 
     options |= {"steps": 8} | change()
     model = options.pop("model", language_model())
     before = {name: value.clone() for name, value in model.state_dict().items()}
     lr, make = options.pop("lr", 0.01), options.pop("optimizer", torch.optim.Adam)
-    batches = options.pop("batches", windows)
+    batches, optimizer = options.pop("batches", windows), make(model.parameters(), lr)
+    epochs = options.pop("schedule", 8)
+    scheduler = lr_scheduler.StepLR(optimizer, epochs) if epochs else None
     with pytest.raises(ValueError, match=f"run.pt is of another run: .*{message}.* another path"):
-        fit(model, batches, optimizer=make(model.parameters(), lr), **options)
+        fit(model, batches, optimizer=optimizer, scheduler=scheduler, **options)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert path.read_bytes() == whole
 
@@ -742,7 +792,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(error, tmp_path, monkeypatch, 
     whole = path.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(FullDisk, "error", error)
-        patch.setattr(training, "open", FullDisk, raising=False)
+        patch.setattr(checkpoints, "open", FullDisk, raising=False)
         with pytest.raises(type(error)) as raised:
             list(run)
     if isinstance(error, OSError):
@@ -814,11 +864,9 @@ assert len(history.losses) == 300
 """
 
 
-@pytest.mark.parametrize("disabled", [False, True])
-def test_the_progress_bar_is_gone_at_the_end(disabled):
+def test_the_progress_bar_is_gone_at_the_end():
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TQDM_")}
     environment |= {"TQDM_MININTERVAL": "0", "COLUMNS": "100"}
-    environment |= {"TQDM_DISABLE": "1"} if disabled else {}
     ended = subprocess.run(
         [sys.executable, "-W", "error", "-c", SHOWS],
         env=environment,
@@ -826,15 +874,19 @@ def test_the_progress_bar_is_gone_at_the_end(disabled):
         check=True,
     )
     assert ended.stdout == b""
-    if disabled:
-        assert ended.stderr == b""
-        return
     shown = ended.stderr.decode().split("\r")
     assert any(re.search(r"/300 .*loss \d\.\d{3}, held out 0\.250", line) for line in shown)
     assert not any("\n" in line for line in shown)
     assert shown[-1] == ""  # the cursor is at the start of the line,
     assert shown[-2].strip() == ""  # which was overwritten with blanks
     assert len(shown[-2]) >= len(shown[-3])
+
+
+def test_no_progress_bar_where_it_is_switched_off(monkeypatch, capfd):
+    # What TQDM_DISABLE=1 in the environment does, which tqdm reads when it is imported.
+    monkeypatch.setattr(training, "tqdm", partial(tqdm, disable=True))
+    assert len(fit_small(steps=300).losses) == 300
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.fixture

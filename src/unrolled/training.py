@@ -1,23 +1,15 @@
 """The training loop: one for every model of the book, on one processor or on many.
 
 :func:`train` is the loop, to be read and to be used step by step. :func:`fit` runs it to its end
-and shows how far it is. What makes a run survive being killed stands below them.
+and shows how far it is. What makes a run survive being killed is :mod:`unrolled.checkpoints`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
 import math
-import operator
-import os
-import random
-import sys
-import time
-import zipfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,11 +23,12 @@ from lightning_fabric.utilities import move_data_to_device
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm import tqdm
 
+from unrolled.checkpoints import Run
 from unrolled.figures import curves
-from unrolled.layers import State, map_state
+from unrolled.layers import State
 
 Loss = Callable[[nn.Module, Any, State | None], tuple[Tensor, State | None]]
 Validate = Callable[[nn.Module], Mapping[str, float]]
@@ -76,13 +69,13 @@ def train(
     >>> len(losses), losses[-1] < 0.1 * losses[0]
     (20, True)
     """
-    _check_arguments(model, batches, optimizer, steps=steps, clip=clip, every=every)
+    _check_arguments(model, batches, optimizer, scheduler, steps=steps, clip=clip, every=every)
     fabric = _one_process(model) if fabric is None else fabric
-    settings = {"seed": seed, "clip": clip}
-    run = _Run(model, optimizer, scheduler, batches, fabric.device, checkpoint, settings)
+    history, settings = History(), {"seed": seed, "clip": clip}
+    run = Run(model, optimizer, scheduler, batches, history, fabric.device, checkpoint, settings)
     wrapped, stepper = fabric.setup(model, optimizer)
     torch.manual_seed(seed)
-    history = run.begin(steps)
+    run.begin(steps)
     with _mode(model, training=True):
         yield from history.losses  # those of a run that was killed
         for step in range(len(history.losses) + 1, steps + 1):
@@ -100,7 +93,8 @@ def train(
                 scheduler.step()
             history.losses.append(value.item())
             if step % every == 0 or step == steps:
-                run.validate(validate, step)
+                with run.undisturbed():
+                    _validate(validate, model, history, step)
                 run.save(step)
             yield history.losses[-1]
     return history
@@ -361,6 +355,7 @@ def _check_arguments(
     model: nn.Module,
     batches: Iterable[Any],
     optimizer: Optimizer,
+    scheduler: LRScheduler | None,
     *,
     steps: int,
     clip: float | None,
@@ -387,6 +382,16 @@ def _check_arguments(
         raise ValueError(
             f"{foreign} of the {len(held)} tensors in the optimizer are no parameters of the "
             "model; make the optimizer with model.parameters(), of this very model"
+        )
+    if scheduler is not None and scheduler.optimizer is not optimizer:
+        raise ValueError(
+            "the scheduler was made with another optimizer; make it with the one that is given as "
+            "optimizer"
+        )
+    if isinstance(scheduler, ReduceLROnPlateau):
+        raise TypeError(
+            "scheduler is a ReduceLROnPlateau, which has to be told a value at each step; expected "
+            "one that goes by the number of steps alone, such as CosineAnnealingLR"
         )
 
 
@@ -425,16 +430,30 @@ def _check_finite(name: str, value: Tensor, step: int) -> None:
         )
 
 
-def _without_graph(state: State | None) -> State | None:
-    def check(part: Tensor) -> Tensor:
-        if part.requires_grad:
-            raise ValueError(
-                "the state that loss returned is still attached to the graph of the window before; "
-                "detach it, e.g. with map_state(torch.Tensor.detach, state)"
-            )
-        return part
+# --- What the loop rests on ---------------------------------------------------------------------
 
-    return None if state is None else map_state(check, state)
+
+def _one_process(model: nn.Module) -> Fabric:
+    device = next(model.parameters()).device
+    devices = 1 if device.index is None else [device.index]
+    # Else Fabric asks a cluster, where there is one, how many processes there are.
+    alone = LightningEnvironment()
+    return Fabric(accelerator=device.type, devices=devices, plugins=alone)
+
+
+def _validate(validate: Validate | None, model: nn.Module, history: History, step: int) -> None:
+    """Note the values of a validation in the history."""
+    if validate is None:
+        return
+    with _mode(model, training=False), torch.no_grad():
+        values = validate(model)
+    if not isinstance(values, Mapping):
+        raise TypeError(
+            f"validate returned {_describe(values)}; expected names and numbers, such as "
+            '{"validation": 2.5}'
+        )
+    for name, value in values.items():
+        history.validation.setdefault(name, []).append((step, float(value)))
 
 
 @contextmanager
@@ -446,287 +465,3 @@ def _mode(model: nn.Module, *, training: bool) -> Generator[None, None, None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
-
-
-def _one_process(model: nn.Module) -> Fabric:
-    device = next(model.parameters()).device
-    devices = 1 if device.index is None else [device.index]
-    # Else Fabric asks a cluster, where there is one, how many processes there are.
-    alone = LightningEnvironment()
-    return Fabric(accelerator=device.type, devices=devices, plugins=alone)
-
-
-# --- What a killed run finds again --------------------------------------------------------------
-
-
-class _Run:
-    """The place in the data, the carried state and the history; and the file that keeps them."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Optimizer,
-        scheduler: LRScheduler | None,
-        batches: Iterable[Any],
-        device: torch.device,
-        path: str | Path | None,
-        settings: dict[str, Any],
-    ) -> None:
-        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
-        self.batches, self.device = batches, device
-        self.path = None if path is None else Path(path)
-        self.settings = settings | _settings(model, optimizer, scheduler)
-        self.history, self.state, self.batch = History(), None, None
-        # A pass over the batches: those to come, how many were read, the random states before it.
-        self.coming, self.position, self.before_pass = iter(()), 0, {}
-
-    def begin(self, steps: int) -> History:
-        """Go back to where the checkpoint was written, if there is one, and start the clock."""
-        if self.path is not None:
-            _check_folder(self.path)
-            if self.path.exists():
-                self._restore(_read(self.path), steps)
-        self.started = time.perf_counter() - self.history.seconds
-        return self.history
-
-    def next_batch(self) -> tuple[Any, State | None]:
-        """Give the next batch and the carried state, which is None where a pass begins."""
-        if not self._advance():
-            self._new_pass()
-            if not self._advance():
-                raise ValueError(
-                    "a pass over batches gave none; expected at least one batch, each time that "
-                    "they are iterated"
-                )
-        return self.batch, _without_graph(self.state)
-
-    def validate(self, validate: Validate | None, step: int) -> None:
-        """Note the values of a validation, which does not disturb the training."""
-        if validate is None:
-            return
-        states = self._random_states()
-        with _mode(self.model, training=False), torch.no_grad():
-            values = validate(self.model)
-        self._set_random_states(states)
-        if not isinstance(values, Mapping):
-            raise TypeError(
-                f"validate returned {_describe(values)}; expected names and numbers, such as "
-                '{"validation": 2.5}'
-            )
-        for name, value in values.items():
-            self.history.validation.setdefault(name, []).append((step, float(value)))
-
-    def save(self, step: int) -> None:
-        """Stop the clock and, if there is to be one, write the checkpoint."""
-        self.history.seconds = time.perf_counter() - self.started
-        if self.path is None:
-            return
-        saved = {
-            "settings": self.settings,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler and self.scheduler.state_dict(),
-            "history": vars(self.history),
-            "state": _plain(self.state),
-            "before pass": self.before_pass,
-            "position": self.position,
-            "batch": _digest(self.batch),
-            "random": self._random_states(),
-        }
-        _write(self.path, saved, step)
-
-    def _restore(self, saved: dict[str, Any], steps: int) -> None:
-        here, there = self.settings, saved["settings"]
-        if different := [
-            f"{name} is {there.get(name, 'missing')}, here {here.get(name, 'missing')}"
-            for name in here | there
-            if there.get(name) != here.get(name)
-        ]:
-            raise self._another_run("; ".join(different[:3]))
-        if len(saved["history"]["losses"]) > steps:
-            raise self._another_run(f"it took {len(saved['history']['losses'])} steps, not {steps}")
-        self._set_random_states(saved["before pass"])
-        self._new_pass()
-        while self.position < saved["position"] and self._advance():
-            pass
-        if self.position < saved["position"] or _digest(self.batch) != saved["batch"]:
-            raise self._another_run(f"batch {saved['position']} of its pass had other numbers")
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(saved["scheduler"])
-        self.history = History(**saved["history"])
-        self.state = move_data_to_device(_as_it_was(saved["state"]), self.device)
-        self._set_random_states(saved["random"])
-
-    def _another_run(self, difference: str) -> ValueError:
-        return ValueError(
-            f"the checkpoint {self.path} is of another run: {difference}. Go on with what it was "
-            "made with, give another path, or delete the file to start anew"
-        )
-
-    def _new_pass(self) -> None:
-        self.before_pass = self._random_states()
-        self.coming, self.position, self.state = iter(self.batches), 0, None
-
-    def _advance(self) -> bool:
-        """Read a batch of this pass; tell whether there was one."""
-        before = torch.get_rng_state()
-        try:
-            self.batch = next(self.coming)
-        except StopIteration:
-            return False
-        if self.path and self.position and not torch.equal(before, torch.get_rng_state()):
-            raise ValueError(
-                f"batches drew random numbers for batch {self.position + 1} of a pass, so that a "
-                "run that was killed could not find its place; draw all of them when the pass "
-                "begins, or train without a checkpoint"
-            )
-        self.position += 1
-        return True
-
-    def _random_states(self) -> dict[str, Any]:
-        numpy = np.random.get_state(legacy=False)
-        numpy["state"]["key"] = numpy["state"]["key"].tolist()
-        states = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": numpy}
-        if self.device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self.device)
-        if (generator := self._own_generator()) is not None:
-            states["batches"] = generator.get_state()
-        return states
-
-    def _set_random_states(self, states: Mapping[str, Any]) -> None:
-        torch.set_rng_state(states["torch"])
-        random.setstate(states["python"])
-        np.random.set_state(states["numpy"])
-        if self.device.type == "cuda" and "cuda" in states:
-            torch.cuda.set_rng_state(states["cuda"], self.device)
-        if (generator := self._own_generator()) is not None and "batches" in states:
-            generator.set_state(states["batches"])
-
-    def _own_generator(self) -> torch.Generator | None:
-        """Give the generator of a DataLoader that was made with one."""
-        generator = getattr(self.batches, "generator", None)
-        return generator if isinstance(generator, torch.Generator) else None
-
-
-def _settings(
-    model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler | None
-) -> dict[str, str]:
-    found = {"the optimizer": type(optimizer).__name__, "the scheduler": "none"}
-    if scheduler is not None:
-        found["the scheduler"] = f"{type(scheduler).__name__} {scheduler.state_dict()}"
-    for number, group in enumerate(optimizer.param_groups):
-        where = f" of group {number}" if number else ""
-        found |= {f"{k}{where}": repr(v) for k, v in group.items() if k != "params"}
-    for name, tensor in model.state_dict().items():
-        found[name] = f"{tensor.dtype} {tuple(tensor.shape)}"
-    return found
-
-
-def _digest(batch: Any) -> str:
-    """Hash the numbers of a batch."""
-    found = hashlib.sha256()
-
-    def add(part: Any) -> None:
-        if isinstance(part, Tensor):
-            found.update(part.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        elif isinstance(part, Mapping):
-            add(list(part.values()))
-        elif isinstance(part, tuple | list):
-            for inner in part:
-                add(inner)
-
-    add(batch)
-    return found.hexdigest()
-
-
-def _plain(state: State | None) -> Any:
-    """Write the tuples of a state as their names and parts, so that the file holds no code."""
-    if state is None or isinstance(state, Tensor):
-        return state
-    name = f"{type(state).__module__}:{type(state).__qualname__}"
-    if _tuple_of(name) is not type(state):
-        raise ValueError(
-            f"a state of kind {type(state).__name__} cannot be kept in a checkpoint; expected "
-            "tensors, tuples, or named tuples whose class stands at the top of a module"
-        )
-    return name, [_plain(part) for part in state]
-
-
-def _as_it_was(plain: Any) -> State | None:
-    if plain is None or isinstance(plain, Tensor):
-        return plain
-    name, parts = plain
-    kind = _tuple_of(name)
-    if kind is None:
-        raise ValueError(f"the state in the checkpoint is a {name}, which is not there; import it")
-    states = [_as_it_was(part) for part in parts]
-    return kind._make(states) if hasattr(kind, "_make") else tuple(states)
-
-
-def _tuple_of(name: str) -> type | None:
-    """Give the class of that name, if it is there and one of tuples."""
-    module, _, kind = name.partition(":")
-    try:
-        found = operator.attrgetter(kind)(sys.modules.get(module))
-    except AttributeError:
-        return None
-    return found if isinstance(found, type) and issubclass(found, tuple) else None
-
-
-def _check_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _unfinished(path).touch()
-        _unfinished(path).unlink()
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"no checkpoint can be written to {path} ({error.strerror}); choose a folder in which "
-            "you may write",
-        ) from error
-
-
-def _unfinished(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
-
-
-def _write(path: Path, saved: dict[str, Any], step: int) -> None:
-    """Write a file whole or not at all, whenever the process is killed."""
-    whole = io.BytesIO()
-    torch.save(saved, whole)
-    try:
-        with open(_unfinished(path), "wb") as file:
-            file.write(whole.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(_unfinished(path), path)
-    except BaseException as error:
-        with suppress(OSError):
-            _unfinished(path).unlink()
-        if not isinstance(error, OSError):
-            raise
-        raise OSError(
-            error.errno,
-            f"the checkpoint of step {step} could not be written to {path} ({error.strerror}); "
-            "the one before it, if any, is still there. Make room, then call again to go on",
-        ) from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(path) as file:
-            if damaged := file.testzip():  # PyTorch itself does not look at the check sums
-                raise zipfile.BadZipFile(f"{damaged} has a wrong check sum")
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(saved, dict) or "before pass" not in saved:
-            raise KeyError("the place in the data")
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file can fail anywhere
-        raise ValueError(
-            f"{path} is damaged, or no checkpoint of a training; delete it to start anew, or give "
-            "another path"
-        ) from error
-    return saved
