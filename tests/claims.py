@@ -35,12 +35,21 @@ LEARNT = ("imports", "task", "train", "learn")
 RECORDED = ("imports", "task", "train", "learn", "recorded", "recorded-table")
 
 
-def _instead_of(variant: str, other: str) -> Change:
+def _instead_of(variant: str, other: str, cell: str = "recorded") -> Change:
     """The recorded results of one variant stand in the place of another's."""
     results = 'results = recorded["results"]'
-    return Change(
-        "recorded", results, f'{results} | {{"{variant}": recorded["results"]["{other}"]}}'
-    )
+    return Change(cell, results, f'{results} | {{"{variant}": recorded["results"]["{other}"]}}')
+
+
+def _manual_seeds(cell: str) -> dict[str, Change]:
+    return {
+        f"seed {seed}": Change(cell, "manual_seed(0)", f"manual_seed({seed})")
+        for seed in OTHER_SEEDS
+    }
+
+
+COUNTED = ("imports", "text", "bigrams", "ngrams")
+TRAINED = ("imports", "embedding", "rows-go-on", "learn")
 
 
 CLAIMS = [
@@ -65,10 +74,7 @@ CLAIMS = [
             ),
             "no tanh": Change("bounds-drawn", '("tanh", 1.5)', '("identity", 1.5)'),
         },
-        seeds={
-            f"seed {seed}": Change("bounds", "manual_seed(0)", f"manual_seed({seed})")
-            for seed in OTHER_SEEDS
-        },
+        seeds=_manual_seeds("bounds"),
     ),
     Claim(
         "02-recurrent-cell",
@@ -154,6 +160,124 @@ CLAIMS = [
         nulls={
             "scaled weights": Change("saturation", "nn.init.normal_(parameter)", "pass"),
             "scaled weights, recorded": _instead_of("randn weights", "memory"),
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "01-sequences",
+        "pieces-claim",
+        ("imports", "pieces-recorded"),
+        nulls={
+            "features for the network": Change(
+                "pieces-recorded", "run[name] for run", 'run["by hand"] for run'
+            ),
+            "the network for the features": Change(
+                "pieces-recorded", "run[name] for run", 'run["end to end"] for run'
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "01-sequences",
+        "models-claim",
+        (*COUNTED, "models-recorded"),
+        nulls={
+            "windows exchanged": _instead_of("window 2", "window 8", "models-recorded"),
+            "the widest for the narrowest": _instead_of(
+                "convolutions 4", "convolutions 64", "models-recorded"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "01-sequences",
+        "quotes-claim",
+        (*COUNTED, "models-recorded", "quotes"),
+        nulls={"no context": Change("quotes", "counted[12]", "counted[1]")},
+        seeds={},
+    ),
+    Claim(
+        "01-sequences",
+        "leak-claim",
+        (*COUNTED, "leak"),
+        nulls={"other modules": Change("leak", "pieces[tenth].flatten()", "held")},
+        seeds={},
+    ),
+    Claim(
+        "01-sequences",
+        "future-claim",
+        ("imports", "text", "bigrams", "learn-window", "future"),
+        nulls={
+            "causal": Change("future", "self.wide(x)", "self.wide(F.pad(x, (2, -2)))"),
+            "untrained": Change("future", "steps=150", "steps=1"),
+        },
+        seeds=_manual_seeds("future"),
+    ),
+    Claim(
+        "03-language-model",
+        "growth-claim",
+        ("imports", "embedding", "rows-go-on", "growth", "growth-drawing"),
+        nulls={"both detached": Change("growth-drawing", "cost(False)", "cost(True)")},
+        seeds={},
+    ),
+    Claim(
+        "03-language-model",
+        "clipping-claim",
+        ("imports", "clipping-recorded"),
+        nulls={
+            "clipped": _instead_of("SGD, not clipped", "SGD, clipped", "clipping-recorded"),
+            "SGD for Adam": _instead_of(
+                "Adam, not clipped", "SGD, not clipped", "clipping-recorded"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "03-language-model",
+        "learn-claim",
+        TRAINED,
+        nulls={"untrained": Change("learn", "steps = 1200", "steps = 1")},
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "03-language-model",
+        "poem-claim",
+        ("imports", "poem", "poem-result"),
+        nulls={
+            "untrained": Change("poem", "steps=600", "steps=1"),
+            "the same lines": Change("poem-result", "own[:2]", "(own.train, own.train)"),
+        },
+        seeds=_manual_seeds("poem"),
+    ),
+    Claim(
+        "03-language-model",
+        "time-machine-claim",
+        ("imports", "time-machine"),
+        nulls={
+            "fourteen times as much text": _instead_of(
+                "10,000 letters", "136,464 letters", "time-machine"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "03-language-model",
+        "unshifted-claim",
+        ("imports", "embedding", "rows-go-on", "unshifted"),
+        nulls={
+            "shifted": Change(
+                "unshifted", "yield Window(window.inputs, window.inputs)", "yield window"
+            )
+        },
+        seeds=_manual_seeds("unshifted"),
+    ),
+    Claim(
+        "03-language-model",
+        "exchanged-claim",
+        (*TRAINED, "exchanged"),
+        nulls={
+            "the same row": Change("exchanged", "h.roll(1, dims=0)", "h"),
+            "untrained": Change("learn", "steps = 1200", "steps = 1"),
         },
         seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
     ),

@@ -19,7 +19,7 @@ import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from torch import nn
-from toys import COUNT, RUN, SCALE, STEP, Scale, run, step
+from toys import COUNT, IN_TWO, RUN, SCALE, SHIFT, STEP, TOTAL, Scale, run, shift, step, total
 from traitlets.config import Config
 
 from unrolled import exercises
@@ -836,6 +836,39 @@ def test_a_sum_or_maximum_over_an_axis_is_named(reduce, expected):
     assert expected in said(answer, RUN)
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (lambda tokens: shift(tokens).flip(1), "have the steps in reverse order"),
+        (lambda tokens: shift(tokens).roll(1, 0), "have the sequences of the batch in another"),
+        (lambda tokens: tokens[:, :-1], "come one step late"),
+        (lambda tokens: shift(tokens).clamp(max=16), "are right but for the last step, 5"),
+        (lambda tokens: shift(tokens).T.reshape(3, 5), "have the right numbers in the wrong"),
+        (lambda tokens: shift(tokens) * 2, "differ from step 1 on."),
+    ],
+)
+def test_wrong_whole_numbers_are_described(answer, expected):
+    assert expected in said(answer, SHIFT)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (lambda tokens, weight: -total(tokens, weight), "is right up to its sign"),
+        (lambda tokens, weight: weight.mean(), "is the mean of `weight` over the vocab axis"),
+        (lambda tokens, weight: 2 * total(tokens, weight), "right but for a constant factor of 2"),
+        # Right in one case: a single wrong number is a multiple of the right one, always.
+        (lambda tokens, weight: weight.sum(), "is the sum of `weight` over the vocab axis"),
+        (lambda tokens, weight: weight[tokens].sum() + (len(tokens) - 3), "It is right with each"),
+        (lambda tokens, weight: weight, "has shape (3,), expected (): it still has a vocab axis"),
+        (lambda tokens, weight: tokens.double(), "expected (): it still has a time axis"),
+        (lambda tokens, weight: total(tokens, weight)[None], "there is an axis of size 1 too many"),
+    ],
+)
+def test_a_wrong_single_number_is_described(answer, expected):
+    assert expected in said(answer, TOTAL)
+
+
 def test_a_number_that_is_always_the_same():
     message = said(lambda size: 42, COUNT)
     assert message == "Your count is 42 in all cases, and should depend on `size`."
@@ -849,6 +882,14 @@ def test_the_largest_difference_is_placed_counting_from_one():
         return state + change
 
     assert "is 5, at sequence 3 and hidden unit 3." in report(answer).messages[-1]
+
+
+def test_the_largest_difference_names_other_axes_as_they_are():
+    def answer(tokens):
+        return shift(tokens) + 9 * (shift(tokens) == 8)
+
+    exercise = replace(SHIFT, axes={"targets": ("row", "column")})
+    assert "is 9, at row 2 and column 2." in report(answer, exercise).messages[-1]
 
 
 def shifted(states, by):
@@ -957,6 +998,11 @@ def test_the_step_at_which_the_gradient_stops_is_named(cut):
         return torch.stack(states, 1), h
 
     assert f"the gradient stops at step {cut + 1}: is there a detach?" in said(answer, RUN)
+
+
+def test_a_gradient_that_goes_back_too_far_is_named():
+    expected = "the gradient of the last step goes back to step 1, and should end at step 3"
+    assert expected in said(run, IN_TWO)
 
 
 def test_one_of_two_results_is_cut_off():

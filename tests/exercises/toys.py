@@ -133,3 +133,61 @@ SCALE = Exercise(
     hints=("Register.",),
     mistakes=(),
 )
+
+
+def shift(tokens):
+    return tokens[:, 1:]
+
+
+SHIFT = Exercise(
+    id="99.5",
+    title="A shift",
+    solution=shift,
+    cases=lambda draw: [Case("three texts", {"tokens": torch.arange(18).reshape(3, 6)})],
+    results=("targets",),
+    axes={"tokens": ("batch", "time"), "targets": ("batch", "time")},
+    hints=("Cut.",),
+    mistakes=(),
+)
+
+
+def total(tokens, weight):
+    return weight[tokens].sum()
+
+
+def total_cases(draw):
+    def case(name, tokens):
+        return Case(name, {"tokens": torch.tensor(tokens), "weight": draw.normal(3)})
+
+    return [case("five tokens", [0, 2, 2, 1, 0]), case("each token once", [0, 1, 2])]
+
+
+TOTAL = Exercise(
+    id="99.6",
+    title="A single number",
+    solution=total,
+    cases=total_cases,
+    results=("total",),
+    axes={"tokens": ("time",), "weight": ("vocab",), "total": ()},
+    hints=("Add.",),
+    mistakes=(),
+)
+
+
+def run_in_two(x, h, weight):
+    first, h = run(x[:, :2], h, weight)
+    second, h = run(x[:, 2:], h.detach(), weight)
+    return torch.cat([first, second], 1), h
+
+
+IN_TWO = Exercise(
+    id="99.7",
+    title="A run that is cut in two",
+    solution=run_in_two,
+    cases=lambda draw: run_cases(draw)[:1],
+    results=("outputs", "final state"),
+    axes=AXES,
+    gradients=True,
+    hints=("Cut.",),
+    mistakes=(),
+)

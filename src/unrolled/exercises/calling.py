@@ -107,7 +107,7 @@ def untouched(submission: Callable[..., Any], attempts: Sequence[Attempt]) -> bo
 # What to look at, for the messages that readers meet most.
 ADVICE = (
     (
-        r"same dtype|scalar type|dtype .* but",
+        r"same dtype|scalar type|dtype .* but|equal to src.dtype",
         "The inputs of the check are `float64`: a tensor that you make yourself takes its type "
         "from them with `x.new_zeros(...)` or `dtype=x.dtype`.",
     ),

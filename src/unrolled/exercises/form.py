@@ -97,7 +97,7 @@ def _shape_reason(axes: tuple[str, ...], known: dict[str, int], got: Sequence[in
     for axis, size in known.items():
         for place in range(len(wanted) + 1):
             if axis not in axes and [*wanted[:place], size, *wanted[place:]] == got:
-                return f"it still has a {axis} axis"
+                return f"it still has {'an' if axis[0] in 'aeiou' else 'a'} {axis} axis"
     for place, size in enumerate(got):
         if [*got[:place], *got[place + 1 :]] == wanted:
             return f"there is an axis of size {size} too many"
@@ -153,7 +153,8 @@ def shapes(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
         got, wanted = (tuple(o.results[name].shape) for o in (attempt.outcome, attempt.expected))
         first = about(name, f"has shape {got}, expected {wanted}")
         reason = ""
-        if axes := exercise.axes.get(name):
+        axes = exercise.axes.get(name)
+        if axes is not None:
             known = sizes(exercise, attempt.case.arguments)
             known.update(zip(axes, wanted, strict=True))
             reason = f": {_shape_reason(axes, known, got)}"

@@ -23,6 +23,25 @@ def _stopped_at(exercise: Exercise, attempt: Attempt) -> int:
     return 0
 
 
+def _reaches_back(exercise: Exercise, attempt: Attempt) -> str:
+    """Say so where the gradient of the last step goes back further than it should."""
+    for (probe, name), want in attempt.expected.gradients.items():
+        axes = exercise.axes.get(name, ())
+        got = attempt.outcome.gradients.get((probe, name))
+        if not probe.endswith("at the last step") or "time" not in axes:
+            continue
+        if is_zero(want) or is_zero(got):
+            continue
+        steps, wanted = (g.movedim(axes.index("time"), 0).flatten(1).any(1) for g in (got, want))
+        came, right = (int(reached.nonzero()[0]) for reached in (steps, wanted))
+        if came < right:
+            return (
+                f"the gradient of the last step goes back to step {came + 1}, and should end at "
+                f"step {right + 1}: is a detach missing?"
+            )
+    return ""
+
+
 def _unreached(attempt: Attempt) -> str:
     """Name the argument that no gradient reaches though it should."""
     probes: dict[str, list[tuple[str, str]]] = {}
@@ -65,6 +84,8 @@ def gradients(exercise: Exercise, attempts: Sequence[Attempt]) -> list[str]:
         advice = advice_for(error)
     elif stopped:
         text = f"the gradient stops at step {stopped[0]}: is there a detach?"
+    elif found := next(filter(None, (_reaches_back(exercise, attempt) for attempt in wrong)), ""):
+        text = found
     elif name := _unreached(first):
         text = (
             f"no gradient reaches `{name}`: is it detached, or copied with `.data`, "

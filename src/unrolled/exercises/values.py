@@ -51,6 +51,10 @@ REDUCTIONS: tuple[tuple[Callable[[Tensor, int], Tensor], str], ...] = (
     (torch.amin, "minimum"),
 )
 
+# What a single entry along an axis is called, where the axis is not called after it.
+ONE_OF = {"batch": "sequence", "time": "step", "vocab": "token"}
+ONE_OF |= {axis: f"{axis} unit" for axis in ("input", "hidden", "output")}
+
 # How often an argument stands in a sum beyond what it should.
 SIGNS = ((1, "is added once too often"), (-1, "is missing"), (-2, "has the wrong sign"))
 
@@ -114,9 +118,13 @@ def _constant(pairs: Sequence[Pair]) -> str:
 
 
 def _relation(pairs: Sequence[Pair]) -> str:
+    if not pairs[0].got.is_floating_point():
+        return ""
     for holds, text in RELATIONS:
         if all(holds(pair.got, pair.want) for pair in pairs):
             return text
+    if sum(pair.got.numel() for pair in pairs) == 1:  # one number is any multiple of another
+        return ""
     return _factor(pairs) or _constant(pairs)
 
 
@@ -147,6 +155,8 @@ def _same_rows(first: Tensor, second: Tensor) -> bool:
 def _from_another_step(pairs: Sequence[Pair], wrong: Sequence[Attempt], axes: Axes) -> str:
     """Say which step of an argument was taken, where another one was to be chosen."""
     pair, arguments = pairs[0], wrong[0].case.arguments
+    if not pair.axes:  # a single number: nothing was chosen step by step
+        return ""
     for argument, value in arguments.items():
         names = axes.get(argument, ())
         if "time" not in names or tuple(n for n in names if n != "time") != pair.axes:
@@ -172,8 +182,10 @@ def _reduced(pairs: Sequence[Pair], wrong: Sequence[Attempt], axes: Axes) -> str
         for place, axis in enumerate(names):
             if (*names[:place], *names[place + 1 :]) != pairs[0].axes:
                 continue
+            values = [{**a.case.arguments, **a.expected.results}[name] for a in wrong]
+            if not values[0].is_floating_point():
+                continue
             for reduce, word in REDUCTIONS:
-                values = [{**a.case.arguments, **a.expected.results}[name] for a in wrong]
                 if all(alike(p.got, reduce(v, place)) for p, v in zip(pairs, values, strict=True)):
                     label = f"`{name}`" if name in wrong[0].case.arguments else f"the {name}"
                     return f"is the {word} of {label} over the {axis} axis"
@@ -288,8 +300,7 @@ def _largest(name: str, pair: Pair) -> str:
     size = rounded(difference.flatten()[index].item())
     places = []
     for axis, place in zip(pair.axes, np.unravel_index(index, pair.got.shape), strict=False):
-        word = {"batch": "sequence", "time": "step"}.get(axis, f"{axis} unit")
-        places.append(f"{word} {place + 1}")
+        places.append(f"{ONE_OF.get(axis, axis)} {place + 1}")
     at = f", at {listed(places)}" if places else ""
     return f"The largest difference in your {called(name)} is {size}{at}."
 
@@ -306,15 +317,14 @@ def _tensor_values(
         pairs.append(Pair(got, want, axes, known))
     where = right_only(attempts)
     largest = _largest(name, pairs[0])
-    if not pairs[0].got.is_floating_point():
-        return [*where, largest] if where else [largest]
+    calculated = pairs[0].got.is_floating_point()  # whole numbers and truth values are chosen
     found = (
         _relation(pairs)
         or _argument_itself(name, wrong)
-        or _too_much(pairs, wrong)
+        or (_too_much(pairs, wrong) if calculated else "")
         or _along_batch(pairs)
         or _from_another_step(pairs, wrong, exercise.axes)
-        or _reduced(pairs, wrong, exercise.axes)
+        or (_reduced(pairs, wrong, exercise.axes) if calculated else "")
         or _independent(name, wrong)
         or _moved_in_time(pairs)
         or _misplaced(pairs)
