@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = catalogue()
 # Few seeds at each change, many in `make test-slow`.
 SEEDS = pytest.mark.parametrize(
-    "seeds", [range(4), pytest.param(range(4, 20), marks=pytest.mark.slow)], ids=str
+    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
 )
 every_exercise = pytest.mark.parametrize("exercise", CATALOGUE.values(), ids=CATALOGUE)
 every_mistake = pytest.mark.parametrize(
