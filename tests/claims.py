@@ -241,6 +241,29 @@ CLAIMS = [
     ),
     Claim(
         "03-language-model",
+        "carried-claim",
+        ("imports", "embedding", "rows-go-on", "recorded", "carried"),
+        nulls={
+            "exchanged": Change(
+                "carried", 'in short["results"].items()', 'in [*short["results"].items()][::-1]'
+            )
+        },
+        seeds={},
+    ),
+    Claim(
+        "03-language-model",
+        "lines-claim",
+        ("imports", "embedding", "rows-go-on", "recorded", "lines", "quotes"),
+        nulls={
+            "one temperature": Change("lines", 'run["lines"][t]', 'run["lines"]["1.0"]'),
+            "short strings": Change(
+                "quotes", 'run["quotes"] for run', 'run["quotes"][::-1] for run'
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "03-language-model",
         "poem-claim",
         ("imports", "poem", "poem-result"),
         nulls={
