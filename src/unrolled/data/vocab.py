@@ -72,6 +72,8 @@ class Vocab:
         ValueError
             If a number is below 0 or past the last token.
         """
+        if isinstance(numbers, Tensor):
+            numbers = numbers.tolist()  # one by one, the numbers of a tensor are slow
         tokens = []
         for number in map(int, numbers):
             if not 0 <= number < len(self):

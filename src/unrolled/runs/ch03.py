@@ -255,19 +255,19 @@ def time_machine(
     text = corpus("time_machine")
     torch.manual_seed(seed)
     model = LanguageModel(len(text.vocab), layer=RNN(embedding, hidden))
-    pieces = {"training": text.train[:letters], "held out": text.validation}
+    windows = ContiguousWindows(text.train[:letters], batch, time)
+    # The training windows as they are trained on, the held-out text in a few long pieces.
+    read = {"training": windows, "held out": ContiguousWindows(text.validation, 8, 100)}
 
     def validate(model: LanguageModel) -> dict[str, float]:
         return {
-            name: perplexity(
-                evaluate(model, ContiguousWindows(tokens, 8, 100), loss=language_model_loss)
-            )
-            for name, tokens in pieces.items()
+            name: perplexity(evaluate(model, some, loss=language_model_loss))
+            for name, some in read.items()
         }
 
     history = yield from train(
         model,
-        ContiguousWindows(text.train[:letters], batch, time),
+        windows,
         loss=language_model_loss,
         steps=steps,
         optimizer=torch.optim.SGD(model.parameters(), learning_rate),
