@@ -165,6 +165,16 @@ CLAIMS = [
     ),
     Claim(
         "01-sequences",
+        "controls-claim",
+        ("imports", "pieces", "learn-pieces", "pieces-result", "controls"),
+        nulls={
+            "letters alone": Change("controls", "(1, 2)", "(1, 1)"),
+            "untrained": Change("learn-pieces", "steps=600", "steps=1"),
+        },
+        seeds={f"seed {seed}": _seed("pieces-result", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "01-sequences",
         "pieces-claim",
         ("imports", "pieces-recorded"),
         nulls={
