@@ -49,7 +49,7 @@ def _manual_seeds(cell: str) -> dict[str, Change]:
 
 
 COUNTED = ("imports", "text", "bigrams", "ngrams")
-TRAINED = ("imports", "embedding", "rows-go-on", "learn")
+TRAINED = ("imports", "embedding", "rows-go-on", "learn", "learn-result")
 
 
 CLAIMS = [

@@ -631,7 +631,8 @@ BELOW = {
     "attention": {"cells", "layers", "scan"},
     "models": {"cells", "layers", "scan", "attention", "data"},
     "decoding": {"cells", "layers", "scan", "attention", "models"},
-    "training": {"cells", "layers", "scan", "attention", "models", "metrics", "figures"},
+    "checkpoints": {"cells", "layers"},
+    "training": {"cells", "layers", "scan", "attention", "models", "checkpoints", "figures"},
 }
 BELOW |= {"data": {"data"}, "metrics": set(), "figures": {"figures"}, "ngrams": set()}
 

@@ -17,7 +17,7 @@ class Window(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """How many tokens are predicted: what the window counts in a mean over windows."""
+        """Give the number of tokens that are predicted, by which the window counts in a mean."""
         return self.targets.numel()
 
 
