@@ -1,6 +1,6 @@
 """What a run finds again when it was killed.
 
-:func:`unrolled.training.train` reads its batches through a :class:`Run`, which knows its place in
+:func:`unrolled.training.train` reads its batches through a ``Run``, which knows its place in
 them and every so often writes all that the run needs in order to go on. Below it stands how that
 becomes a file which holds no code and is whole or not there.
 """
