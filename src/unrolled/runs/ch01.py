@@ -31,7 +31,7 @@ from unrolled.training import evaluate, train
 
 
 def features(text: str) -> list[float]:
-    """Give what a person would count in a piece of text to tell prose from program."""
+    """Count what a person would look for to tell prose from program."""
     return [
         sum(letter.isalpha() for letter in text),
         sum(letter.isupper() for letter in text),
@@ -53,20 +53,21 @@ def by_hand(pieces: LabelledTexts) -> Pipeline:
 
 
 class LetterReader(nn.Module):
-    """Classify pieces of text from their letters alone: what to look for is learnt."""
+    """Classify texts from their letters: what to look for is learnt."""
 
     def __init__(self, vocab_size: int, classes: int, hidden_size: int = 64) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, 16)
         self.first = nn.Conv1d(16, hidden_size, kernel_size=5, padding=2)
-        self.second = nn.Conv1d(hidden_size, hidden_size, kernel_size=3, padding=1)
+        self.second = nn.Conv1d(hidden_size, hidden_size, 3, padding=1)
         self.read_out = nn.Linear(hidden_size, classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Give the scores of the classes, ``(batch, classes)``, from ``tokens (batch, time)``."""
+        """Give ``(batch, classes)`` from ``tokens (batch, time)``."""
         x = self.embedding(tokens).mT  # (batch, features, time)
         x = F.relu(self.second(F.relu(self.first(x))))  # (batch, hidden, time)
-        return self.read_out(x.amax(dim=2))  # the strongest answer of each detector
+        strongest = x.amax(dim=2)  # answer of each detector: (batch, hidden)
+        return self.read_out(strongest)
 
 
 def encode(vocab: Vocab, texts: list[str]) -> Tensor:
@@ -122,7 +123,7 @@ def _pieces_fingerprint() -> str:
 
 
 class WindowModel(nn.Module):
-    """Score the next token from the last ``window`` tokens, side by side (Bengio et al. 2003)."""
+    """Score the next token from a window of tokens (Bengio et al. 2003)."""
 
     def __init__(self, vocab_size: int, window: int, hidden_size: int = 256) -> None:
         super().__init__()
@@ -134,14 +135,16 @@ class WindowModel(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Give ``(batch, time, vocab)`` from ``tokens (batch, time)``."""
         x = F.pad(self.embedding(tokens), (0, 0, self.window - 1, 0))
-        windows = x.unfold(1, self.window, 1).flatten(2)  # (batch, time, 24 * window)
+        windows = x.unfold(1, self.window, 1)  # the last tokens of each step
+        windows = windows.flatten(2)  # (batch, time, 24 * window)
         return self.read_out(F.relu(self.hidden(windows)))
 
 
 class CausalConvolutions(nn.Module):
-    """Score the next token by convolutions that look back 1, 2, 4, ... steps, one on another.
+    """Score the next token by convolutions that look back 1, 2, 4 ... steps.
 
-    With ``levels`` of them, the window is ``2 ** levels`` tokens wide (van den Oord et al. 2016).
+    With ``levels`` of them, one on another, the window is ``2 ** levels``
+    tokens wide (van den Oord et al. 2016).
     """
 
     def __init__(self, vocab_size: int, levels: int, hidden_size: int = 96) -> None:
@@ -157,7 +160,7 @@ class CausalConvolutions(nn.Module):
         """Give ``(batch, time, vocab)`` from ``tokens (batch, time)``."""
         x = self.embedding(tokens).mT  # (batch, hidden, time)
         for level in self.levels:
-            past = F.pad(x, (level.dilation[0], 0))  # zeros before the start, none at the end
+            past = F.pad(x, (level.dilation[0], 0))  # zeros before the start
             x = x + F.relu(level(past))
         return self.read_out(x.mT)
 

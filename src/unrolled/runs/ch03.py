@@ -77,7 +77,12 @@ def shares(text: str) -> dict[str, float]:
 
 
 def write(
-    model: LanguageModel, vocab: Vocab, prompt: str, letters: int, rows: int = 1, **options: Any
+    model: LanguageModel,
+    vocab: Vocab,
+    prompt: str,
+    letters: int,
+    rows: int = 1,
+    **options: Any,
 ) -> list[str]:
     """Let a model read a prompt and go on with it, ``rows`` times.
 
@@ -86,7 +91,8 @@ def write(
     tokens = vocab.encode(prompt).expand(rows, -1)  # (rows, time)
     with torch.no_grad():
         state = model(tokens[:, :-1])[1] if tokens.shape[1] > 1 else None
-    drawn = sample(model.step, state, bos=tokens[:, -1], max_steps=letters, **options)
+    last = tokens[:, -1]
+    drawn = sample(model.step, state, bos=last, max_steps=letters, **options)
     return ["".join(vocab.decode(row)) for row in drawn]
 
 
