@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 
 import numpy as np
 import torch
@@ -17,9 +18,8 @@ from unrolled.training import evaluate, train
 
 STEPS, EVERY = 25, 4
 
-# One process imports everything; where the system can, the others are copies of it.
-FORKS = "forkserver" in multiprocessing.get_all_start_methods()
-PROCESSES = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+# Where a copy of a process is safe, one imports everything and the others are its copies.
+PROCESSES = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 PROCESSES.set_forkserver_preload(["unrolled.training"])
 
 

@@ -157,7 +157,7 @@ MUTANTS = [
         "unknown tokens dropped",
         "data/vocab.py",
         "_numbers.get, tokens, repeat",
-        "_numbers.get, filter(self._numbers.get, tokens), repeat",
+        "_numbers.get, filter(self._numbers.__contains__, tokens), repeat",
         DATA,
     ),
     Mutant(
