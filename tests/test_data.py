@@ -167,6 +167,7 @@ def test_pieces_are_halves_of_prose_and_of_program(pieces):
     for texts, labels in (pieces.train, pieces.held_out):
         assert len(texts) == len(labels) == 2 * int(labels.sum()) > 2000
         assert {len(text) for text in texts} == {32}
+        assert all(text.strip() and "#" not in text and '"""' not in text for text in texts)
         # In an order that does not tell the class: every tenth of the set has both.
         assert all(0.3 < part.float().mean() < 0.7 for part in labels.chunk(10))
 
@@ -182,8 +183,6 @@ def test_a_piece_lies_wholly_in_a_string_or_wholly_in_code(pieces):
             if source[place : place + 32] == text
         ]
         assert {int(label)} in kinds
-        assert "#" not in text
-        assert '"""' not in text
 
 
 def test_hardly_a_piece_is_in_both_sets(pieces):

@@ -651,3 +651,9 @@ def test_distributions_refuse(given, options, message):
 def test_panels_refuse(rows, options, message):
     with pytest.raises(ValueError, match=message):
         panels(rows, **{"xlabel": "t", **options})
+
+
+def test_of_a_clue_that_comes_twice_the_last_is_shown():
+    _, edges = letters(text_window("tea, tea now", 3, clue="tea"))
+    roles = ["muted"] * 5 + ["ink"] * 3 + ["muted"] + ["input"] * 3
+    assert edges == [colour(role) for role in roles]
