@@ -464,6 +464,14 @@ def test_names_are_unique(name):
 # What figures consist of.
 
 
+def test_a_logarithmic_axis_is_numbered_in_plain_numbers():
+    figure = curves(
+        [1, 10_000], {"a": [0.1, 1]}, xlabel="x", ylabel="y", xscale="log", yscale="log"
+    )
+    written = {text.get_text() for text, _ in texts(figure)}
+    assert {"1", "10", "100", "1,000", "10,000", "0.1"} <= written
+
+
 def test_many_to_one():
     figure = drawn("many to one")
     assert len(names(figure, "box")) == 11

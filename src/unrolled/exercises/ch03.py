@@ -1780,6 +1780,14 @@ def _logarithm_of_the_plain_mean_perplexity(losses, counts):
     return torch.log2(losses.exp().mean())
 
 
+def _mean_perplexity_for_bits(losses, counts):
+    return (losses.exp() * counts).sum() / counts.sum()
+
+
+def _plain_mean_perplexity_for_bits(losses, counts):
+    return losses.exp().mean()
+
+
 def _perplexity_for_bits(losses, counts):
     return torch.exp(_mean_nats(losses, counts))
 
@@ -1915,6 +1923,16 @@ BITS = Exercise(
             _logarithm_of_the_mean_perplexity,
             "You take the mean of perplexities: take that of the losses. From nats to bits you "
             "only divide by ln 2.",
+        ),
+        Mistake(
+            _mean_perplexity_for_bits,
+            "You return the mean of the windows' perplexities: take the mean of their losses, "
+            "weighted by their letters as you do, and divide it by ln 2.",
+        ),
+        Mistake(
+            _plain_mean_perplexity_for_bits,
+            "You return the plain mean of the windows' perplexities: take the mean of their "
+            "losses, each weighted by its letters, and divide it by ln 2.",
         ),
         Mistake(
             _perplexity_for_bits,

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from .canvas import text_width
@@ -109,6 +109,9 @@ def curves(
         figure = _new_figure(3.4)
         axes = figure.add_subplot()
         axes.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
+        for axis, scale in ((axes.xaxis, xscale), (axes.yaxis, yscale)):
+            if scale == "log":  # 100 and 1,000 are read faster than powers of ten
+                axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
         axes.margins(x=0.02)
         axes.grid(axis="y")
         for number, (label, rows) in enumerate(values.items(), start=1):
