@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from unrolled.cells import RNNCell
-from unrolled.layers import RNN, Recurrent, Stacked, final_hidden, map_state, step_mask
+from unrolled.layers import LSTM, RNN, Recurrent, Stacked, final_hidden, map_state, step_mask
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -173,8 +173,8 @@ def test_from_torch_copies_type_mode_and_weights():
     assert module.weight_hh_l0.abs().sum() > 0
     with pytest.raises(TypeError, match="LSTM came; expected a torch"):
         RNN.from_torch(nn.LSTM(2, 3))
-    with pytest.raises(ValueError, match="expected one direction"):
-        RNN.from_torch(nn.RNN(2, 3, bidirectional=True))
+    with pytest.raises(ValueError, match="proj_size=2 came"):
+        LSTM.from_torch(nn.LSTM(2, 3, proj_size=2))
 
 
 Pair = namedtuple("Pair", "h c")

@@ -70,13 +70,7 @@ def sample(
     tensor([[1, 2, 3, 0, 1],
             [3, 0, 1, 2, 3]])
     """
-    if not isinstance(bos, Tensor) or bos.dtype != torch.int64:
-        kind = bos.dtype if isinstance(bos, Tensor) else type(bos).__name__
-        raise TypeError(f"bos is {kind}; expected an int64 tensor such as torch.tensor([0])")
-    if bos.dim() != 1 or not len(bos):
-        raise ValueError(f"bos has shape {tuple(bos.shape)}; expected (batch,), one token for each")
-    if max_steps < 1:
-        raise ValueError(f"max_steps is {max_steps}; expected at least 1")
+    _check_start(bos, max_steps)
     if not 0 < temperature < float("inf"):
         raise ValueError(
             f"temperature is {temperature}; expected a number above 0: as it goes to 0, sampling "
@@ -94,3 +88,62 @@ def sample(
         tokens = torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]  # (batch,)
         drawn.append(tokens)
     return torch.stack(drawn, dim=1)  # (batch, steps)
+
+
+@torch.no_grad()
+def greedy(step: Step, state: State, *, bos: Tensor, eos: int, max_steps: int) -> Tensor:
+    """Take the likeliest token at each step, until every sequence has ended.
+
+    Parameters
+    ----------
+    step
+        Gives log-probabilities ``(batch, vocab)`` and the new state.
+    state
+        Before the first step.
+    bos
+        The token that is read first, ``int64``, ``(batch,)``; not part of the result.
+    eos
+        The token that ends a sequence.
+    max_steps
+        Tokens at most; a sequence that has not ended by then is cut.
+
+    Returns
+    -------
+    Tensor
+        ``int64``, ``(batch, steps)`` with at most ``max_steps`` steps: what stands after a
+        sequence's first ``eos`` is ``eos`` too.
+
+    Raises
+    ------
+    TypeError
+        If ``bos`` is not a tensor of whole numbers.
+    ValueError
+        If ``bos`` has another shape, or ``max_steps`` is below 1.
+
+    Examples
+    --------
+    >>> def after(tokens, state):   # the token after t is t + 1, of four
+    ...     return torch.eye(4)[(tokens + 1) % 4].log(), state
+    >>> greedy(after, None, bos=torch.tensor([0, 2]), eos=3, max_steps=5)
+    tensor([[1, 2, 3],
+            [3, 3, 3]])
+    """
+    _check_start(bos, max_steps)
+    tokens, chosen = bos, []
+    ended = torch.zeros_like(bos, dtype=torch.bool)  # (batch,)
+    while len(chosen) < max_steps and not ended.all():
+        log_probs, state = step(tokens, state)  # (batch, vocab)
+        tokens = log_probs.argmax(1).masked_fill(ended, eos)  # (batch,)
+        ended |= tokens == eos
+        chosen.append(tokens)
+    return torch.stack(chosen, dim=1)  # (batch, steps)
+
+
+def _check_start(bos: Tensor, max_steps: int) -> None:
+    if not isinstance(bos, Tensor) or bos.dtype != torch.int64:
+        kind = bos.dtype if isinstance(bos, Tensor) else type(bos).__name__
+        raise TypeError(f"bos is {kind}; expected an int64 tensor such as torch.tensor([0])")
+    if bos.dim() != 1 or not len(bos):
+        raise ValueError(f"bos has shape {tuple(bos.shape)}; expected (batch,), one token for each")
+    if max_steps < 1:
+        raise ValueError(f"max_steps is {max_steps}; expected at least 1")

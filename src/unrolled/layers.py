@@ -11,14 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from unrolled.cells import RNNCell
+from unrolled.cells import Cell, GRUCell, LSTMCell, LSTMState, RNNCell
 
 State = Any  # a tensor, or a (named) tuple of states
+
+
+class BidirectionalState(NamedTuple):
+    """The states of the two directions, each at the end of its own way through the sequence."""
+
+    forward: State
+    backward: State
 
 
 def map_state(function: Callable[..., Tensor], *states: State) -> State:
@@ -66,6 +73,9 @@ def map_state(function: Callable[..., Tensor], *states: State) -> State:
 def final_hidden(state: State) -> Tensor:
     """Give the top layer's last h, ``(batch, output)``, out of the final state of any layer.
 
+    Of two directions it is the forward h at the sequence's end, then the backward h at its start:
+    each direction has read the whole sequence there.
+
     Examples
     --------
     >>> layer = RNN(4, 3, num_layers=2)
@@ -73,7 +83,13 @@ def final_hidden(state: State) -> Tensor:
     >>> torch.equal(final_hidden(state), outputs[:, -1])
     True
     """
-    return state if isinstance(state, Tensor) else final_hidden(state[-1])
+    if isinstance(state, Tensor):
+        return state
+    if isinstance(state, LSTMState):
+        return state.h
+    if isinstance(state, BidirectionalState):
+        return torch.cat([final_hidden(direction) for direction in state], dim=1)
+    return final_hidden(state[-1])
 
 
 def step_mask(lengths: Tensor, time: int) -> Tensor:
@@ -153,7 +169,7 @@ class Recurrent(nn.Module):
         For instance an :class:`~unrolled.cells.RNNCell`. The layer's state is the cell's.
     """
 
-    def __init__(self, cell: RNNCell) -> None:
+    def __init__(self, cell: Cell) -> None:
         super().__init__()
         self.cell = cell
         self.input_size, self.output_size = cell.input_size, cell.hidden_size
@@ -190,6 +206,96 @@ class Recurrent(nn.Module):
     def initial_state(self, batch: int) -> State:
         """Give the state before the first step, the cell's."""
         return self.cell.initial_state(batch)
+
+
+def reverse_steps(x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Turn the time of each sequence around, up to its true end; padding stays behind it.
+
+    Parameters
+    ----------
+    x
+        ``(batch, time, ...)``.
+    lengths
+        ``int64``, ``(batch,)``; without it all steps count.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of ``x``. Turned around once more, it is ``x`` again.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[1, 2, 3, 0, 0], [1, 2, 3, 4, 5]])
+    >>> reverse_steps(x, torch.tensor([3, 5]))
+    tensor([[3, 2, 1, 0, 0],
+            [5, 4, 3, 2, 1]])
+    """
+    if lengths is None:
+        return x.flip(1)
+    steps = torch.arange(x.shape[1], device=x.device)
+    from_end = lengths[:, None] - 1 - steps  # (batch, time), negative in the padding
+    source = torch.where(step_mask(lengths, x.shape[1]), from_end, steps)
+    return x[torch.arange(len(x), device=x.device)[:, None], source]
+
+
+class Bidirectional(nn.Module):
+    """Read a sequence in both directions, and put the outputs of each step side by side [1]_.
+
+    Parameters
+    ----------
+    forward, backward
+        Recurrent layers of one input size. The second reads each sequence from its true end to its
+        start; its outputs are turned around again, so that both outputs of a step belong to it.
+
+    Raises
+    ------
+    ValueError
+        If the input sizes differ.
+
+    References
+    ----------
+    .. [1] M. Schuster, K. Paliwal, "Bidirectional recurrent neural networks", IEEE Transactions on
+       Signal Processing 45(11), 1997, Figure 3.
+    """
+
+    def __init__(self, forward: nn.Module, backward: nn.Module) -> None:
+        super().__init__()
+        if forward.input_size != backward.input_size:
+            raise ValueError(
+                f"the directions take {forward.input_size} and {backward.input_size} features; "
+                "expected equal numbers: both read the same sequence"
+            )
+        self.forward_layer, self.backward_layer = forward, backward
+        self.input_size = forward.input_size
+        self.output_size = forward.output_size + backward.output_size
+
+    def forward(
+        self,
+        x: Tensor,
+        state: BidirectionalState | None = None,
+        lengths: Tensor | None = None,
+    ) -> tuple[Tensor, BidirectionalState]:
+        """Give ``outputs (batch, time, output)``, forward then backward, and both final states.
+
+        The backward direction's final state is the one at the first step. Raises
+        a ValueError or TypeError that says which shape or length does not fit.
+        """
+        batch = check_input(x, self.input_size)
+        state = self.initial_state(batch) if state is None else state
+        if not isinstance(state, BidirectionalState):
+            came = type(state).__name__
+            raise ValueError(f"the state is {came}; expected BidirectionalState(forward, backward)")
+        x = zero_padding(x, lengths)
+        ahead, end = self.forward_layer(x, state.forward, lengths)
+        back, start = self.backward_layer(reverse_steps(x, lengths), state.backward, lengths)
+        outputs = torch.cat([ahead, reverse_steps(back, lengths)], dim=2)
+        return outputs, BidirectionalState(end, start)
+
+    def initial_state(self, batch: int) -> BidirectionalState:
+        """Give the states before the first step of each direction."""
+        return BidirectionalState(
+            self.forward_layer.initial_state(batch), self.backward_layer.initial_state(batch)
+        )
 
 
 class Stacked(nn.Module):
@@ -261,19 +367,99 @@ class Stacked(nn.Module):
         return tuple(layer.initial_state(batch) for layer in self.layers)
 
 
-class RNN(Stacked):
+class _Network(Stacked):
+    """What RNN, GRU and LSTM share: layers of one kind of cell, and weights from ``torch.nn``."""
+
+    cell_type: type[Cell]
+    torch_type: type[nn.RNNBase]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        **cell_options: Any,
+    ) -> None:
+        if not isinstance(num_layers, int) or num_layers < 1:
+            raise ValueError(f"num_layers is {num_layers!r}; expected a whole number of at least 1")
+
+        def layer(features: int) -> nn.Module:
+            directions = [
+                Recurrent(self.cell_type(features, hidden_size, **cell_options))
+                for _ in range(1 + bidirectional)
+            ]
+            return Bidirectional(*directions) if bidirectional else directions[0]
+
+        above = hidden_size * (1 + bidirectional)  # features that a layer gives to the next
+        super().__init__(
+            [layer(input_size)] + [layer(above) for _ in range(num_layers - 1)], dropout
+        )
+
+    @classmethod
+    def from_torch(cls, module: nn.RNNBase) -> Self:
+        """Make a layer that computes what a ``torch.nn`` module computes, with its weights copied.
+
+        Biases that only ever act as their sum become one; a module without biases gets zeros. The
+        new layer takes batches first, whatever ``module.batch_first`` says.
+
+        Raises
+        ------
+        TypeError
+            If ``module`` is not the ``torch.nn`` module of this layer's name.
+        ValueError
+            If it projects its outputs (``proj_size``).
+        """
+        if not isinstance(module, cls.torch_type):
+            expected = f"torch.nn.{cls.torch_type.__name__}"
+            raise TypeError(f"a {type(module).__name__} came; expected a {expected}")
+        if module.proj_size:
+            raise ValueError(
+                f"a module with proj_size={module.proj_size} came; expected one without projections"
+            )
+        options = {"nonlinearity": module.nonlinearity} if cls is RNN else {}
+        layer = cls(
+            module.input_size,
+            module.hidden_size,
+            module.num_layers,
+            module.bidirectional,
+            module.dropout,
+            **options,
+        ).to(module.weight_hh_l0)
+        cells = [part for part in layer.modules() if isinstance(part, Cell)]
+        for cell, names in zip(cells, module.all_weights, strict=True):
+            _copy_weights(cell, *names)
+        return layer.train(module.training)
+
+
+@torch.no_grad()
+def _copy_weights(cell: Cell, weight_ih: Tensor, weight_hh: Tensor, *biases: Tensor) -> None:
+    cell.weight_ih.copy_(weight_ih)
+    cell.weight_hh.copy_(weight_hh)
+    bias_ih, bias_hh = biases or (torch.zeros_like(cell.bias),) * 2
+    if isinstance(cell, GRUCell):  # the reset gate stands between the last two parts
+        bias_hh, bias_hn = bias_hh.split([2 * cell.hidden_size, cell.hidden_size])
+        cell.bias_hn.copy_(bias_hn)
+        bias_hh = torch.cat([bias_hh, torch.zeros_like(bias_hn)])
+    cell.bias.copy_(bias_ih + bias_hh)
+
+
+class RNN(_Network):
     """A plain recurrent network of one or more layers, as ``torch.nn.RNN`` with batch first.
 
     Parameters
     ----------
     input_size, hidden_size
-        Features of the input, and units of every layer.
+        Features of the input, and units of each direction of every layer.
     num_layers
         Depth.
+    bidirectional
+        Whether each layer reads in both directions, as :class:`Bidirectional` does.
     dropout
         Between layers, as for :class:`Stacked`.
     **cell_options
-        Of :class:`~unrolled.cells.RNNCell`: ``nonlinearity``.
+        Of the cell: ``nonlinearity`` of :class:`~unrolled.cells.RNNCell`.
 
     Raises
     ------
@@ -287,52 +473,36 @@ class RNN(Stacked):
     (torch.Size([4, 7, 32]), torch.Size([4, 32]))
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        dropout: float = 0.0,
-        **cell_options: Any,
-    ) -> None:
-        if not isinstance(num_layers, int) or num_layers < 1:
-            raise ValueError(f"num_layers is {num_layers!r}; expected a whole number of at least 1")
-        sizes = [input_size] + [hidden_size] * (num_layers - 1)
-        super().__init__(
-            [Recurrent(RNNCell(size, hidden_size, **cell_options)) for size in sizes],
-            dropout,
-        )
+    cell_type, torch_type = RNNCell, nn.RNN
 
-    @classmethod
-    def from_torch(cls, module: nn.RNN) -> RNN:
-        """Make a layer that computes what a ``torch.nn.RNN`` computes, with copies of its weights.
 
-        The two biases become one, their sum; a module without biases gets zeros. The new layer
-        takes batches first, whatever ``module.batch_first`` says.
+class GRU(_Network):
+    """Gated recurrent units in one or more layers, as ``torch.nn.GRU`` with batch first.
 
-        Raises
-        ------
-        TypeError
-            If ``module`` is not a ``torch.nn.RNN``.
-        ValueError
-            If it is bidirectional.
-        """
-        if not isinstance(module, nn.RNN):
-            raise TypeError(f"a {type(module).__name__} came; expected a torch.nn.RNN")
-        if module.bidirectional:
-            raise ValueError("a bidirectional torch.nn.RNN came; expected one direction")
-        layer = cls(
-            module.input_size,
-            module.hidden_size,
-            module.num_layers,
-            module.dropout,
-            nonlinearity=module.nonlinearity,
-        ).to(module.weight_hh_l0)
-        with torch.no_grad():
-            for depth, recurrent in enumerate(layer.layers):
-                cell, weights = recurrent.cell, module._all_weights[depth]
-                weight_ih, weight_hh, *biases = (getattr(module, name) for name in weights)
-                cell.weight_ih.copy_(weight_ih)
-                cell.weight_hh.copy_(weight_hh)
-                cell.bias.copy_(sum(biases, torch.zeros_like(cell.bias)))
-        return layer.train(module.training)
+    Parameters and errors are those of :class:`RNN`; the cell's option is ``reset`` of
+    :class:`~unrolled.cells.GRUCell`.
+
+    Examples
+    --------
+    >>> outputs, state = GRU(10, 32, bidirectional=True)(torch.randn(4, 7, 10))
+    >>> outputs.shape, final_hidden(state).shape
+    (torch.Size([4, 7, 64]), torch.Size([4, 64]))
+    """
+
+    cell_type, torch_type = GRUCell, nn.GRU
+
+
+class LSTM(_Network):
+    """Long short-term memories in one or more layers, as ``torch.nn.LSTM`` with batch first.
+
+    Parameters and errors are those of :class:`RNN`; the cell's option is ``forget_bias`` of
+    :class:`~unrolled.cells.LSTMCell`.
+
+    Examples
+    --------
+    >>> outputs, state = LSTM(10, 32, num_layers=2)(torch.randn(4, 7, 10))
+    >>> outputs.shape, state[-1].c.shape
+    (torch.Size([4, 7, 32]), torch.Size([4, 32]))
+    """
+
+    cell_type, torch_type = LSTMCell, nn.LSTM

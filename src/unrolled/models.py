@@ -2,11 +2,147 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unrolled.data import Window
-from unrolled.layers import State, map_state
+from unrolled.data import CaptionBatch, MaskedWindow, SequenceBatch, Window
+from unrolled.layers import Bidirectional, State, final_hidden, map_state, step_mask
+
+POOLINGS = ("last", "mean", "max")
+CONTEXTS = ("first input", "first state", "every step")
+
+
+class SequenceClassifier(nn.Module):
+    """Many to one: read a whole sequence, then give one answer.
+
+    Parameters
+    ----------
+    vocab_size
+        Number of tokens.
+    classes
+        Number of answers to choose from.
+    layer
+        Any recurrent layer, in one direction or both; its ``input_size`` is the size of the
+        embedding.
+    pooling
+        What is read out: ``"last"``, the final hidden state; ``"mean"`` or ``"max"``, that of the
+        outputs over the true steps of a sequence.
+
+    Raises
+    ------
+    ValueError
+        If ``pooling`` is unknown.
+
+    Examples
+    --------
+    >>> from unrolled.layers import GRU
+    >>> model = SequenceClassifier(vocab_size=40, classes=15, layer=GRU(16, 32))
+    >>> model(torch.zeros(4, 7, dtype=torch.int64), lengths=torch.tensor([7, 2, 5, 1])).shape
+    torch.Size([4, 15])
+    """
+
+    def __init__(
+        self, vocab_size: int, classes: int, *, layer: nn.Module, pooling: str = "last"
+    ) -> None:
+        super().__init__()
+        if pooling not in POOLINGS:
+            expected = ", ".join(map(repr, POOLINGS))
+            raise ValueError(f"pooling is {pooling!r}; expected one of {expected}")
+        self.vocab_size, self.pooling = vocab_size, pooling
+        self.embedding = nn.Embedding(vocab_size, layer.input_size)
+        self.layer = layer
+        self.read_out = nn.Linear(layer.output_size, classes)
+
+    def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Score the classes of each sequence.
+
+        Parameters
+        ----------
+        tokens
+            ``int64``, ``(batch, time)``; anything may stand in the padding.
+        lengths
+            ``int64``, ``(batch,)``; without it all steps count.
+
+        Returns
+        -------
+        Tensor
+            Logits, ``(batch, classes)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If tokens or lengths have another type or shape, or values that do not fit.
+        """
+        tokens = _true_tokens(tokens, lengths, self.vocab_size)
+        outputs, state = self.layer(self.embedding(tokens), lengths=lengths)
+        return self.read_out(self.pool(outputs, state, lengths))
+
+    def pool(self, outputs: Tensor, state: State, lengths: Tensor | None) -> Tensor:
+        """Give one vector ``(batch, output)`` for each sequence."""
+        if self.pooling == "last":
+            return final_hidden(state)
+        if lengths is None:
+            return outputs.mean(dim=1) if self.pooling == "mean" else outputs.amax(dim=1)
+        if self.pooling == "mean":  # outputs past the end are zero
+            return outputs.sum(dim=1) / lengths[:, None]
+        past = ~step_mask(lengths, outputs.shape[1])  # (batch, time)
+        return outputs.masked_fill(past[:, :, None], -torch.inf).amax(dim=1)
+
+
+class SequenceTagger(nn.Module):
+    """Many to many, aligned: one answer for each step of a sequence.
+
+    Parameters
+    ----------
+    vocab_size
+        Number of tokens.
+    classes
+        Number of answers to choose from at each step.
+    layer
+        Any recurrent layer, in one direction or both; its ``input_size`` is the size of the
+        embedding.
+
+    Examples
+    --------
+    >>> from unrolled.layers import LSTM
+    >>> model = SequenceTagger(vocab_size=96, classes=2, layer=LSTM(16, 32, bidirectional=True))
+    >>> model(torch.zeros(4, 7, dtype=torch.int64), lengths=torch.tensor([7, 2, 5, 1])).shape
+    torch.Size([4, 7, 2])
+    """
+
+    def __init__(self, vocab_size: int, classes: int, *, layer: nn.Module) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.embedding = nn.Embedding(vocab_size, layer.input_size)
+        self.layer = layer
+        self.read_out = nn.Linear(layer.output_size, classes)
+
+    def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Score the classes of each step.
+
+        Parameters
+        ----------
+        tokens
+            ``int64``, ``(batch, time)``; anything may stand in the padding.
+        lengths
+            ``int64``, ``(batch,)``; without it all steps count.
+
+        Returns
+        -------
+        Tensor
+            Logits, ``(batch, time, classes)``; those past a sequence's end say nothing.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If tokens or lengths have another type or shape, or values that do not fit.
+        """
+        tokens = _true_tokens(tokens, lengths, self.vocab_size)
+        outputs, _ = self.layer(self.embedding(tokens), lengths=lengths)  # (batch, time, output)
+        return self.read_out(outputs)
 
 
 class LanguageModel(nn.Module):
@@ -24,11 +160,16 @@ class LanguageModel(nn.Module):
     vocab_size
         Number of tokens.
     layer
-        Any recurrent layer; its ``input_size`` is the size of the embedding.
+        Any recurrent layer that reads from left to right; its ``input_size`` is the size of the
+        embedding.
+
+    Raises
+    ------
+    ValueError
+        If the layer is bidirectional.
 
     Examples
     --------
-    >>> import torch
     >>> from unrolled.layers import RNN
     >>> model = LanguageModel(vocab_size=96, layer=RNN(32, 64))
     >>> logits, state = model(torch.zeros(8, 50, dtype=torch.int64))
@@ -38,6 +179,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, vocab_size: int, *, layer: nn.Module) -> None:
         super().__init__()
+        _check_causal(layer)
         self.vocab_size = vocab_size
         self.embedding = nn.Embedding(vocab_size, layer.input_size)
         self.layer = layer
@@ -87,6 +229,266 @@ class LanguageModel(nn.Module):
         return F.log_softmax(logits[:, 0], dim=-1), state
 
 
+class ImageEncoder(nn.Module):
+    """Turn a grey image into one vector, with two small convolutions.
+
+    Parameters
+    ----------
+    height, width
+        Of the images, in pixels; at least 4 each.
+    output_size
+        Numbers in the vector.
+    """
+
+    def __init__(self, height: int, width: int, output_size: int) -> None:
+        super().__init__()
+        self.output_size = output_size
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 16, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(32 * (height // 4) * (width // 4), output_size),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give ``(batch, output)`` from ``images (batch, height, width)``."""
+        return self.layers(images[:, None])
+
+
+class Bridge(nn.Module):
+    """Turn a vector into a first state: one linear map and tanh for each tensor of the state.
+
+    Parameters
+    ----------
+    input_size
+        Numbers in the vector.
+    layer
+        The recurrent layer whose first state is made.
+    """
+
+    def __init__(self, input_size: int, layer: nn.Module) -> None:
+        super().__init__()
+        self.template = layer.initial_state(1)  # only its kind and sizes are used
+        sizes: list[int] = []
+        map_state(lambda h: sizes.append(h.shape[1]) or h, self.template)
+        self.maps = nn.ModuleList(nn.Linear(input_size, size) for size in sizes)
+
+    def forward(self, vector: Tensor) -> State:
+        """Give the state of ``vector (batch, input)``."""
+        maps = iter(self.maps)
+        return map_state(lambda _: torch.tanh(next(maps)(vector)), self.template)
+
+
+class CaptionerState(NamedTuple):
+    """What a captioner carries: the picture as a vector, and the state of its layer."""
+
+    picture: Tensor
+    layer: State
+
+
+class Captioner(nn.Module):
+    """One to many: say in tokens what a picture shows [1]_.
+
+    Parameters
+    ----------
+    vocab_size
+        Number of tokens.
+    encoder
+        Gives one vector ``(batch, output_size)`` for each image; has ``output_size``.
+    layer
+        Any recurrent layer that reads from left to right.
+    embedding_size
+        Numbers for each token. The layer's ``input_size`` is this, and with ``context="every
+        step"`` the encoder's ``output_size`` more.
+    context
+        Where the picture goes: ``"first input"``, it is read once before the first token; ``"first
+        state"``, the layer begins with a state made of it; ``"every step"``, it stands beside each
+        token.
+
+    Raises
+    ------
+    ValueError
+        If ``context`` is unknown, the layer is bidirectional, or sizes do not fit.
+
+    References
+    ----------
+    .. [1] O. Vinyals, A. Toshev, S. Bengio, D. Erhan, "Show and tell: a neural image caption
+       generator", 2015, arXiv:1411.4555, equations 10 to 12; there the picture is the first input.
+
+    Examples
+    --------
+    >>> from unrolled.layers import GRU
+    >>> encoder = ImageEncoder(8, 24, output_size=32)
+    >>> model = Captioner(13, encoder=encoder, layer=GRU(16 + 32, 64), embedding_size=16)
+    >>> model(torch.zeros(5, 8, 24), torch.zeros(5, 4, dtype=torch.int64)).shape
+    torch.Size([5, 4, 13])
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        encoder: nn.Module,
+        layer: nn.Module,
+        embedding_size: int,
+        context: str = "every step",
+    ) -> None:
+        super().__init__()
+        if context not in CONTEXTS:
+            expected = ", ".join(map(repr, CONTEXTS))
+            raise ValueError(f"context is {context!r}; expected one of {expected}")
+        _check_causal(layer)
+        needed = embedding_size + (encoder.output_size if context == "every step" else 0)
+        if layer.input_size != needed:
+            raise ValueError(
+                f"the layer takes {layer.input_size} features; with context={context!r}, "
+                f"embedding_size={embedding_size} and pictures of {encoder.output_size} numbers it "
+                f"gets {needed}"
+            )
+        self.vocab_size, self.context = vocab_size, context
+        self.encoder, self.layer = encoder, layer
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        if context == "first input":
+            self.bridge = nn.Linear(encoder.output_size, embedding_size)
+        elif context == "first state":
+            self.bridge = Bridge(encoder.output_size, layer)
+        self.read_out = nn.Linear(layer.output_size, vocab_size)
+
+    def forward(self, images: Tensor, tokens: Tensor) -> Tensor:
+        """Score the token after each of ``tokens``, all of which are given (teacher forcing).
+
+        Parameters
+        ----------
+        images
+            What the encoder takes, ``(batch, ...)``.
+        tokens
+            ``int64``, ``(batch, time)``: the start token and then the caption.
+
+        Returns
+        -------
+        Tensor
+            Logits, ``(batch, time, vocab)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there are not as many images as captions, or tokens do not fit.
+        """
+        if len(images) != len(tokens):
+            raise ValueError(f"{len(images)} images came with {len(tokens)} captions")
+        return self.read(tokens, self.start(images))[0]
+
+    def start(self, images: Tensor) -> CaptionerState:
+        """Look at the images; give the state before the start token."""
+        picture = self.encoder(images)  # (batch, output)
+        if self.context == "first input":
+            _, state = self.layer(self.bridge(picture)[:, None])
+        elif self.context == "first state":
+            state = self.bridge(picture)
+        else:
+            state = self.layer.initial_state(len(picture))
+        return CaptionerState(picture, state)
+
+    def read(self, tokens: Tensor, state: CaptionerState) -> tuple[Tensor, CaptionerState]:
+        """Read ``tokens (batch, time)``; give logits ``(batch, time, vocab)`` and the new state."""
+        check_tokens(tokens, self.vocab_size)
+        x = self.embedding(tokens)  # (batch, time, embedding)
+        if self.context == "every step":
+            beside = state.picture[:, None].expand(-1, x.shape[1], -1)
+            x = torch.cat([x, beside], dim=2)  # (batch, time, embedding + picture)
+        outputs, new = self.layer(x, state.layer)
+        return self.read_out(outputs), CaptionerState(state.picture, new)
+
+    def step(self, tokens: Tensor, state: CaptionerState) -> tuple[Tensor, CaptionerState]:
+        """Read one token of each caption, ``(batch,)``, and give log-probabilities of the next.
+
+        This is the step function that :mod:`unrolled.decoding` asks for.
+
+        Returns
+        -------
+        log_probs : Tensor
+            ``(batch, vocab)``.
+        state : CaptionerState
+            After this token.
+        """
+        logits, state = self.read(tokens[:, None], state)
+        return F.log_softmax(logits[:, 0], dim=-1), state
+
+
+# --- Losses: what `training.train` asks for, (model, batch, state) -> (scalar, state) -------------
+
+
+def masked_cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Give the mean cross-entropy of those targets that count.
+
+    What stands elsewhere, NaN included, changes neither the value nor a gradient.
+
+    Parameters
+    ----------
+    logits
+        ``(batch, time, classes)``.
+    targets
+        ``int64``, ``(batch, time)``.
+    mask
+        ``(batch, time)``, true where a target counts.
+
+    Returns
+    -------
+    Tensor
+        In nats for each target that counts, a scalar.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or nothing counts.
+
+    Examples
+    --------
+    >>> logits = torch.zeros(1, 3, 4)
+    >>> mask = torch.tensor([[False, True, True]])
+    >>> round(masked_cross_entropy(logits, torch.zeros(1, 3).long(), mask).exp().item(), 3)
+    4.0
+    """
+    if logits.shape[:2] != targets.shape or mask.shape != targets.shape:
+        raise ValueError(
+            f"logits {tuple(logits.shape)}, targets {tuple(targets.shape)} and mask "
+            f"{tuple(mask.shape)} came; expected (batch, time, classes) and twice (batch, time)"
+        )
+    if not mask.any():
+        raise ValueError("the mask counts no target; expected at least one")
+    return F.cross_entropy(logits[mask], targets[mask])
+
+
+def classifier_loss(model: nn.Module, batch: SequenceBatch, state: None) -> tuple[Tensor, None]:
+    """Give the mean cross-entropy of the classes of a batch, called as a SequenceClassifier is."""
+    return F.cross_entropy(model(batch.tokens, batch.lengths), batch.targets), state
+
+
+def tagger_loss(model: nn.Module, batch: SequenceBatch, state: None) -> tuple[Tensor, None]:
+    """Give the mean cross-entropy of all tags of a batch, called as a SequenceTagger is."""
+    logits = model(batch.tokens, batch.lengths)
+    mask = step_mask(batch.lengths, batch.tokens.shape[1])
+    return masked_cross_entropy(logits, batch.targets, mask), state
+
+
+def captioner_loss(model: nn.Module, batch: CaptionBatch, state: None) -> tuple[Tensor, None]:
+    """Give the mean cross-entropy of the tokens of captions, called as a Captioner is."""
+    logits = model(batch.images, batch.inputs)
+    return masked_cross_entropy(logits, batch.targets, batch.mask), state
+
+
+def masked_language_loss(
+    model: nn.Module, window: MaskedWindow, state: None
+) -> tuple[Tensor, None]:
+    """Give the mean cross-entropy of the targets that count, each window a text of its own."""
+    logits, _ = model(window.inputs)
+    return masked_cross_entropy(logits, window.targets, window.mask), state
+
+
 def language_model_loss(
     model: nn.Module, window: Window, state: State | None
 ) -> tuple[Tensor, State]:
@@ -113,6 +515,27 @@ def language_model_loss(
     logits, state = model(window.inputs, state)
     loss = F.cross_entropy(logits.flatten(0, 1), window.targets.flatten())
     return loss, map_state(Tensor.detach, state)
+
+
+def _check_causal(layer: nn.Module) -> None:
+    if any(isinstance(part, Bidirectional) for part in layer.modules()):
+        raise ValueError(
+            "the layer is bidirectional, so that its outputs depend on the tokens that are to be "
+            "predicted; expected one that reads from left to right"
+        )
+
+
+def _true_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int) -> Tensor:
+    """Give tokens with 0 in the padding, where anything may stand; check the others."""
+    if lengths is not None and isinstance(tokens, Tensor) and tokens.dim() == 2:
+        mask = step_mask(lengths, tokens.shape[1])
+        if len(mask) != len(tokens):
+            raise ValueError(
+                f"{len(mask)} lengths came for a batch of {len(tokens)}; expected one for each"
+            )
+        tokens = tokens.masked_fill(~mask, 0)
+    check_tokens(tokens, vocab_size)
+    return tokens
 
 
 def check_tokens(tokens: Tensor, vocab_size: int) -> None:

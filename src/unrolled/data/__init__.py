@@ -1,5 +1,6 @@
 """The data of the book, one module for each task; nothing is downloaded unless a page says so."""
 
+from unrolled.data.captions import CaptionBatch
 from unrolled.data.corpora import Corpus, corpus
 from unrolled.data.prose import LabelledTexts, ProseOrProgram, prose_or_program
 from unrolled.data.python_source import (
@@ -10,17 +11,22 @@ from unrolled.data.python_source import (
     colour_letters,
     highlighting,
 )
+from unrolled.data.sequences import LengthBatches, SequenceBatch
 from unrolled.data.vocab import Vocab
-from unrolled.data.windows import ContiguousWindows, RandomWindows, Window
+from unrolled.data.windows import ContiguousWindows, MaskedWindow, RandomWindows, Window
 
 __all__ = [
+    "CaptionBatch",
     "ClosingQuote",
     "ContiguousWindows",
     "Corpus",
     "Highlighting",
     "LabelledTexts",
+    "LengthBatches",
+    "MaskedWindow",
     "ProseOrProgram",
     "RandomWindows",
+    "SequenceBatch",
     "TaggedText",
     "Vocab",
     "Window",

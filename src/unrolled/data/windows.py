@@ -21,6 +21,19 @@ class Window(NamedTuple):
         return self.targets.numel()
 
 
+class MaskedWindow(NamedTuple):
+    """A window in which not every target counts: a mask ``(batch, time)``, true where one does."""
+
+    inputs: Tensor
+    targets: Tensor
+    mask: Tensor
+
+    @property
+    def weight(self) -> int:
+        """Give the number of targets that count."""
+        return int(self.mask.sum())
+
+
 class ContiguousWindows:
     """Cut a text into windows of which each goes on where the one before stopped.
 
