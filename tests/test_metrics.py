@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unrolled.metrics import accuracy, bits_per_character, perplexity
+from unrolled.metrics import accuracy, bits_per_character, exact_match, perplexity
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 96, 30_000])
@@ -98,3 +98,14 @@ def test_types_that_do_not_fit_are_refused():
         accuracy(scores, targets, torch.ones(2, dtype=torch.int64))
     with pytest.raises(ValueError, match="no step counts"):
         accuracy(scores, targets, torch.zeros(2, dtype=torch.bool))
+
+
+def test_exact_match_counts_whole_answers():
+    assert exact_match(["ab", "abc", ""], ["ab", "abd", ""]) == 2 / 3
+    assert exact_match([[1, 2]], [[1, 2, 2]]) == 0.0
+    with pytest.raises(ValueError, match="1 answers came for 2 expected ones"):
+        exact_match(["a"], ["a", "b"])
+    with pytest.raises(ValueError, match="at least one"):
+        exact_match([], [])
+    with pytest.raises(TypeError, match="an answer is a tensor"):
+        exact_match([torch.ones(2)], [torch.ones(2)])

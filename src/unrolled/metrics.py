@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -135,6 +137,42 @@ def accuracy(scores: Tensor, targets: Tensor, mask: Tensor | None = None) -> flo
             f"{classes - 1}: where steps do not count, say so with mask"
         )
     return (scores.argmax(-1) == targets).double().mean().item()
+
+
+def exact_match(predicted: Sequence[Any], expected: Sequence[Any]) -> float:
+    """Give the share of answers that are right from beginning to end.
+
+    Parameters
+    ----------
+    predicted, expected
+        Answers that can be compared with ``==``, such as strings or lists of tokens.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Raises
+    ------
+    TypeError
+        If an answer is a tensor, whose comparison is not yes or no.
+    ValueError
+        If there are no answers, or not equally many.
+
+    Examples
+    --------
+    >>> exact_match(["XIV", "MM", "VIII"], ["XIV", "MM", "VIIII"])
+    0.6666666666666666
+    """
+    if len(predicted) != len(expected) or not len(expected):
+        raise ValueError(
+            f"{len(predicted)} answers came for {len(expected)} expected ones; expected as many, "
+            "and at least one"
+        )
+    if any(isinstance(answer, Tensor) for answer in (*predicted, *expected)):
+        raise TypeError("an answer is a tensor; expected strings or lists: take .tolist() of it")
+    right = sum(ours == theirs for ours, theirs in zip(predicted, expected, strict=True))
+    return right / len(expected)
 
 
 def _nats(loss: float | Tensor) -> float:

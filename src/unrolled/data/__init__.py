@@ -11,6 +11,7 @@ from unrolled.data.python_source import (
     colour_letters,
     highlighting,
 )
+from unrolled.data.roman import RomanBatches, RomanNumerals, roman_numeral, roman_numerals
 from unrolled.data.sequences import LengthBatches, SequenceBatch
 from unrolled.data.vocab import Vocab
 from unrolled.data.windows import ContiguousWindows, MaskedWindow, RandomWindows, Window
@@ -26,6 +27,8 @@ __all__ = [
     "MaskedWindow",
     "ProseOrProgram",
     "RandomWindows",
+    "RomanBatches",
+    "RomanNumerals",
     "SequenceBatch",
     "TaggedText",
     "Vocab",
@@ -35,4 +38,6 @@ __all__ = [
     "corpus",
     "highlighting",
     "prose_or_program",
+    "roman_numeral",
+    "roman_numerals",
 ]
