@@ -46,7 +46,8 @@ def right(model: LanguageModel, task: RomanNumerals, numbers: Sequence[int]) -> 
     variants={
         "RNN": {"layer": "RNN", "learning_rate": 2e-3},
         "GRU": {"layer": "GRU"},
-        "LSTM": {"layer": "LSTM"},
+        "RNN, 2,000 steps": {"layer": "RNN", "learning_rate": 2e-3, "steps": 2000},
+        "LSTM": {"layer": "LSTM", "learning_rate": 1e-2},
         "GRU, every token counts": {"layer": "GRU", "everything": True},
     },
     seeds=range(5),
