@@ -19,7 +19,22 @@ import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from torch import nn
-from toys import COUNT, IN_TWO, RUN, SCALE, SHIFT, STEP, TOTAL, Scale, run, shift, step, total
+from toys import (
+    COUNT,
+    IN_TWO,
+    RUN,
+    SCALE,
+    SHIFT,
+    STEP,
+    TOTAL,
+    Scale,
+    no_memory,
+    not_transposed,
+    run,
+    shift,
+    step,
+    total,
+)
 from traitlets.config import Config
 
 from unrolled import exercises
@@ -121,6 +136,43 @@ def test_the_untouched_stub_is_not_attempted(answer, exercise):
     assert not found.attempted
     assert not found.passed
     assert found.status == "not attempted"
+
+
+REPAIR = replace(STEP, start=not_transposed)
+
+
+def rewritten(x_t, h, weight):
+    # Another comment, other lines, other types.
+    total = x_t + h @ weight
+    return torch.tanh(total)
+
+
+def given(x_t: torch.Tensor, h: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    # Only the form differs from `not_transposed`.
+    return torch.tanh(
+        x_t + h @ weight,
+    )
+
+
+def test_code_that_is_given_to_be_repaired_is_no_attempt_as_it_stands():
+    for answer in (not_transposed, given):
+        found = report(answer, REPAIR)
+        assert not found.attempted
+        assert not found.passed
+        assert found.messages == (
+            "Not attempted yet: this is the code as it stands in the chapter, with its faults.",
+        )
+    assert report(step, REPAIR).passed
+    assert said(rewritten, REPAIR) == "The weight is not transposed."
+    assert said(no_memory, REPAIR) == "The old state is not used."
+    assert "is still empty" in said(stub, REPAIR)
+    # Where nothing is given, the same code is an attempt.
+    assert said(given) == "The weight is not transposed."
+
+
+def test_a_callable_without_code_of_its_own_is_an_attempt():
+    assert report(Callable(), REPAIR).passed
+    assert said(functools.partial(not_transposed), REPAIR) == "The weight is not transposed."
 
 
 def test_a_forgotten_raise_is_named():

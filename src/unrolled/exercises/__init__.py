@@ -167,8 +167,12 @@ def check_with_seed(
     if not run.in_time:
         return _report(exercise, [_too_slow(run, time_limit), *notes], run.printed)
     attempts = [Attempt(*parts) for parts in zip(cases, expected, came, strict=True)]
-    if untouched(submission, attempts):
+    if untouched(exercise, submission, attempts):
         gentle = "Not attempted yet: put your own code in place of `raise NotImplementedError`."
+        if exercise.start is not None:
+            gentle = (
+                "Not attempted yet: this is the code as it stands in the chapter, with its faults."
+            )
         return _report(exercise, [gentle], attempted=False)
     if all(attempt.difference is None for attempt in attempts):
         what = "values and gradients" if exercise.gradients else "everything that is compared"

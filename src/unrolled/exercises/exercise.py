@@ -103,6 +103,9 @@ class Exercise:
     run : callable, optional
         `run(submission, arguments) -> {name: result}` where a plain call is not enough, as for a
         class. It stops early where going on makes no sense: missing names are not compared.
+    start : callable, optional
+        Code with faults that the chapter gives to be repaired, in place of an empty stub. Handed in
+        as it stands, it is no attempt.
     """
 
     id: str
@@ -116,6 +119,7 @@ class Exercise:
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gradients: bool = False
     run: Run | None = None
+    start: Callable[..., Any] | None = None
 
     @property
     def chapter(self) -> str:
