@@ -2,9 +2,214 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import torch
+from sklearn.datasets import load_digits
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from unrolled.data.vocab import Vocab
+
+UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+).split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+
+SIZE = 8  # pixels, of a scan
+PLACES = 3  # scans side by side in a picture, at most
+#: scikit-learn's file holds the digits of one person after another, always in the same order; this
+#: is where the eleventh person begins.
+FIRST_HELD_OUT_SCAN = 1287
+#: Shares of the pictures with one, two and three digits.
+DIGITS = (0.1, 0.3, 0.6)
+
+
+def number_in_words(number: int) -> str:
+    """Write a number from 0 to 999 in English words, without hyphens.
+
+    Raises
+    ------
+    ValueError
+        If the number is no whole number from 0 to 999.
+
+    Examples
+    --------
+    >>> number_in_words(407)
+    'four hundred and seven'
+    >>> number_in_words(70), number_in_words(42), number_in_words(900)
+    ('seventy', 'forty two', 'nine hundred')
+    """
+    if number not in range(1000):
+        raise ValueError(f"number is {number}; expected a whole number from 0 to 999")
+    hundreds, rest = divmod(number, 100)
+    tens, unit = divmod(rest, 10)
+    words = [UNITS[hundreds], "hundred"] if hundreds else []
+    if hundreds and rest:
+        words.append("and")
+    if rest >= 20:
+        words.append(TENS[tens - 2])
+        if unit:
+            words.append(UNITS[unit])
+    elif rest or not hundreds:
+        words.append(UNITS[rest])
+    return " ".join(words)
+
+
+class Wording:
+    """Cut the names of numbers into tokens, and put tokens together again.
+
+    Parameters
+    ----------
+    by
+        ``"letters"`` (the space is one) or ``"words"``.
+
+    Attributes
+    ----------
+    vocab : Vocab
+        All tokens of all numbers, and ``"<bos>"`` and ``"<eos>"``.
+    bos, eos : int
+        The start token and the end token.
+
+    Raises
+    ------
+    ValueError
+        If ``by`` is neither.
+
+    Examples
+    --------
+    >>> wording = Wording(by="words")
+    >>> tokens = wording.encode([7, 407])
+    >>> [len(caption) for caption in tokens]   # the end token included
+    [2, 5]
+    >>> wording.text(tokens[1])
+    'four hundred and seven'
+    """
+
+    def __init__(self, by: str = "letters") -> None:
+        if by not in ("letters", "words"):
+            raise ValueError(f"by is {by!r}; expected 'letters' or 'words'")
+        self.by = by
+        tokens = {token for number in range(1000) for token in self.cut(number)}
+        self.vocab = Vocab([*tokens, "<bos>", "<eos>"])
+        self.bos, self.eos = self.vocab.encode(["<bos>", "<eos>"]).tolist()
+
+    def cut(self, number: int) -> list[str]:
+        """Give the tokens of a number's name."""
+        name = number_in_words(number)
+        return list(name) if self.by == "letters" else name.split()
+
+    def encode(self, numbers: Iterable[int]) -> list[Tensor]:
+        """Give a caption for each number, ``int64``, ``(time,)``, with the end token."""
+        return [self.vocab.encode([*self.cut(int(number)), "<eos>"]) for number in numbers]
+
+    def text(self, tokens: Iterable[int]) -> str:
+        """Give what tokens say, up to the first end token."""
+        said = self.vocab.decode(tokens)
+        if "<eos>" in said:
+            said = said[: said.index("<eos>")]
+        return ("" if self.by == "letters" else " ").join(said)
+
+
+class NumberPictures(NamedTuple):
+    """Pictures of numbers: ``images (pictures, 8, 24)``, from 0 to 1, and ``numbers (pictures,)``.
+
+    ``scans (pictures, 3)`` says which scans stand in a picture, -1 where there is none.
+    """
+
+    images: Tensor
+    numbers: Tensor
+    scans: Tensor
+
+
+class HandwrittenNumbers(NamedTuple):
+    """The task: pictures to learn from, and two sets of pictures of scans by other people.
+
+    ``held_out`` shows numbers that ``train`` shows too, in other handwriting; ``unseen`` shows
+    numbers that ``train`` never shows.
+    """
+
+    train: NumberPictures
+    held_out: NumberPictures
+    unseen: NumberPictures
+
+
+def handwritten_numbers(train: int = 20_000, held_out: int = 1_000) -> HandwrittenNumbers:
+    """Compose pictures of numbers from 0 to 999 out of scikit-learn's scanned digits.
+
+    A picture is 8 by 24 pixels: one to three scans side by side, centred where they are fewer. One
+    picture in ten has one digit, three have two, six have three. The scans are split before they
+    are composed, between two of the people who wrote them: 1,287 to learn from, 510 held out. Of
+    the numbers from 10 to 999, 150 are never shown in ``train``; they are what ``unseen`` shows.
+
+    Parameters
+    ----------
+    train
+        Number of pictures to learn from.
+    held_out
+        Number of pictures in each of the two other sets.
+
+    Raises
+    ------
+    ValueError
+        If a number of pictures is below 1.
+
+    Examples
+    --------
+    >>> task = handwritten_numbers(train=500, held_out=100)
+    >>> task.train.images.shape
+    torch.Size([500, 8, 24])
+    >>> set(task.train.numbers.tolist()) & set(task.unseen.numbers.tolist())
+    set()
+    """
+    if min(train, held_out) < 1:
+        raise ValueError(f"train is {train} and held_out is {held_out}; expected at least 1 each")
+    generator = torch.Generator().manual_seed(0)  # independent of every other random number
+    new = 10 + torch.randperm(990, generator=generator)[:150]
+    shown = torch.ones(1000, dtype=torch.bool)
+    shown[new] = False
+    digits = load_digits()
+    scans = torch.from_numpy(digits.images).float() / 16  # (scans, 8, 8)
+    labels = torch.from_numpy(digits.target)
+    learnt = torch.arange(len(scans)) < FIRST_HELD_OUT_SCAN
+
+    def compose(count: int, numbers: Tensor, allowed: Tensor) -> NumberPictures:
+        return _compose(count, numbers, scans, labels.where(allowed, -1), generator)
+
+    return HandwrittenNumbers(
+        compose(train, shown.nonzero()[:, 0], learnt),
+        compose(held_out, shown.nonzero()[:, 0], ~learnt),
+        compose(held_out, new.sort().values, ~learnt),
+    )
+
+
+def _compose(
+    count: int, numbers: Tensor, scans: Tensor, labels: Tensor, generator: torch.Generator
+) -> NumberPictures:
+    """Draw numbers, a scan for each of their digits, and put these side by side."""
+    length = 1 + (numbers >= 10).long() + (numbers >= 100).long()
+    share = torch.tensor(DIGITS)[length - 1] / torch.bincount(length)[length]
+    drawn = torch.multinomial(share, count, replacement=True, generator=generator)
+    numbers, length = numbers[drawn], length[drawn]
+    chosen = torch.full((count, PLACES), -1)
+    images = torch.zeros(count, SIZE, PLACES * SIZE)
+    rows = torch.arange(count)
+    for place in range(PLACES):  # from the left
+        rank = length - 1 - place  # 2 for hundreds
+        here = rank >= 0
+        digit = numbers // 10 ** rank.clamp(min=0) % 10
+        for value in range(10):
+            of_value = rows[here & (digit == value)]
+            pool = (labels == value).nonzero()[:, 0]
+            some = torch.randint(len(pool), (len(of_value),), generator=generator)
+            chosen[of_value, place] = pool[some]
+        left = (PLACES - length) * SIZE // 2 + place * SIZE  # (count,)
+        for begin in left[here].unique().tolist():
+            shown = rows[here & (left == begin)]
+            images[shown, :, begin : begin + SIZE] = scans[chosen[shown, place]]
+    return NumberPictures(images, numbers, chosen)
 
 
 class CaptionBatch(NamedTuple):
@@ -23,3 +228,63 @@ class CaptionBatch(NamedTuple):
     def weight(self) -> int:
         """Give the number of targets that count."""
         return int(self.mask.sum())
+
+
+class CaptionBatches:
+    """Make batches of pictures with their captions, each padded to its longest caption.
+
+    With shuffling, a pass has another order each time, drawn from PyTorch's generator when it
+    begins.
+
+    Parameters
+    ----------
+    pictures
+        Of numbers.
+    wording
+        Makes the captions.
+    batch
+        Pictures in a batch; the last may have fewer.
+    shuffle
+        For training.
+
+    Raises
+    ------
+    ValueError
+        If ``batch`` is below 1.
+
+    Examples
+    --------
+    >>> task, wording = handwritten_numbers(train=10, held_out=5), Wording(by="words")
+    >>> batches = CaptionBatches(task.held_out, wording, batch=5, shuffle=False)
+    >>> for batch in batches:
+    ...     said = [wording.text(row) for row in batch.targets]
+    >>> said == [number_in_words(int(number)) for number in task.held_out.numbers]
+    True
+    """
+
+    def __init__(
+        self, pictures: NumberPictures, wording: Wording, batch: int, shuffle: bool = True
+    ) -> None:
+        if batch < 1:
+            raise ValueError(f"batch is {batch}; expected at least 1")
+        self.images, self.bos, self.eos = pictures.images, wording.bos, wording.eos
+        self.captions = wording.encode(pictures.numbers.tolist())
+        self.batch, self.shuffle = batch, shuffle
+
+    def __len__(self) -> int:
+        return -(-len(self.captions) // self.batch)  # rounded up
+
+    def __iter__(self) -> Iterator[CaptionBatch]:
+        count = len(self.captions)
+        order = torch.randperm(count) if self.shuffle else torch.arange(count)
+        return (self.batch_of(rows) for rows in order.split(self.batch))
+
+    def batch_of(self, rows: Tensor) -> CaptionBatch:
+        """Give the pictures of some rows; past its end, a caption is filled with end tokens."""
+        captions = [self.captions[row] for row in rows.tolist()]
+        targets = pad_sequence(captions, batch_first=True, padding_value=self.eos)
+        lengths = torch.tensor([len(caption) for caption in captions])
+        mask = torch.arange(targets.shape[1]) < lengths[:, None]  # (batch, time)
+        inputs = targets.roll(1, dims=1)
+        inputs[:, 0] = self.bos
+        return CaptionBatch(self.images[rows], inputs, targets, mask)
