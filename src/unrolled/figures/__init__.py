@@ -9,6 +9,7 @@ from .distributions import distributions
 from .graph import unrolled_graph
 from .palette import COLOURS
 from .panels import panels
+from .pictures import pictures
 from .plots import curves, heatmap
 from .style import style
 from .text import stateful_windows, text_window
@@ -20,6 +21,7 @@ __all__ = [
     "distributions",
     "heatmap",
     "panels",
+    "pictures",
     "stateful_windows",
     "style",
     "text_window",

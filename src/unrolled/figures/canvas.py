@@ -4,22 +4,30 @@ The drawings of networks and of cells are made from what stands here, so that st
 arrow heads and text are the same in all of them.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 
 import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.image import AxesImage
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path
+from matplotlib.text import Text
 from matplotlib.textpath import TextPath
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Affine2D, Bbox
+from numpy.typing import NDArray
 
 from .palette import COLOURS, colour
 from .style import FONT_SIZE, LINE_WIDTH, RC
 
 Point = tuple[float, float]
 
+#: The widest figure whose text a phone shows large enough to be read, in inches.
+WIDEST = 7.2
 CORNER = 0.08
 MARGIN = 0.08
 ARROW_HEAD = "-|>,head_length=0.42,head_width=0.2"
@@ -29,6 +37,12 @@ HALF_CAPITAL = 0.365 / 72
 MATH_SCALE = 1.2
 #: Strokes of what steps back are thinner.
 MUTED_WIDTH = 0.9
+#: A letter of the font of fixed width, in inches.
+FIXED_WIDTH = 0.60205 * FONT_SIZE / 72
+#: From line to line of a text of several, in inches.
+LINE = 0.19
+#: Grey of a pixel of value 0 and of value 1: it stays as it is in light and in dark.
+PIXELS = (0xF0, 0x14)
 
 
 def label_size(label: str, size: float) -> float:
@@ -43,6 +57,21 @@ def text_width(label: str, size: float = FONT_SIZE) -> float:
     with matplotlib.rc_context(RC):
         path = TextPath((0, 0), label, size=label_size(label, size), prop=FontProperties())
     return float(path.get_extents().width) / 72
+
+
+def lines_within(text: str, width: float) -> list[str]:
+    """Break a text between words, so that its lines are no wider than so many inches.
+
+    A word that is wider has a line of its own.
+    """
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def rounded(points: Sequence[Point], radius: float = CORNER) -> Path:
@@ -74,10 +103,44 @@ class Canvas:
             # Taken away, not left out: matplotlib gives a figure that never had a layout that of
             # the settings when it was saved once.
             self._figure.set_layout_engine("none")
+            # Else pictures beside each other become one, of other pixels.
+            self._figure.suppressComposite = True
             FigureCanvasAgg(self._figure)
             self._axes = self._figure.add_axes((0, 0, 1, 1))
         self._axes.set_axis_off()
         self._axes.set(xlim=(0, 1), ylim=(0, 1))
+        self._prefix = ""
+        self._place = Affine2D()
+        self._drawn: list[Artist] = []
+
+    def part(self, name: str) -> "Canvas":
+        """Return a canvas on the same page, which can be moved with all that is drawn on it.
+
+        The names of its artists begin with its own name.
+        """
+        part = copy.copy(self)
+        part._prefix = f"{self._prefix}{name}-"
+        part._place = Affine2D()
+        part._drawn = []
+        return part
+
+    def move(self, x: float, y: float) -> None:
+        """Move what was drawn, and what will be, by so many inches to the right and upwards."""
+        self._place.translate(x, y)
+
+    def extent(self) -> Bbox:
+        """Return the rectangle that holds all that was drawn, in inches of the page."""
+        return self._union(self._drawn)
+
+    def _union(self, artists: Iterable[Artist]) -> Bbox:
+        extents = [artist.get_window_extent() for artist in artists]
+        return Bbox.union(extents).transformed(self._axes.transData.inverted())
+
+    def _add(self, kind: str, name: str, artist: Artist) -> None:
+        artist.set(gid=f"{kind}-{self._prefix}{name}", clip_on=False)
+        artist.set_transform(self._place + self._axes.transData)
+        self._axes.add_artist(artist)
+        self._drawn.append(artist)
 
     def box(
         self,
@@ -102,30 +165,25 @@ class Canvas:
             edgecolor=colour("muted" if muted else role),
             linewidth=MUTED_WIDTH if muted else LINE_WIDTH,
             linestyle=(0, (3, 2)) if dashed else "solid",
-            gid=f"box-{name}",
-            clip_on=False,
             zorder=3,
         )
-        self._axes.add_patch(patch)
+        self._add("box", name, patch)
         self.label(name, (x, y), label, muted=muted)
 
     def panel(self, name: str, lower_left: Point, upper_right: Point) -> None:
         """Draw a pale area behind everything else."""
         (x0, y0), (x1, y1) = lower_left, upper_right
-        self._axes.add_patch(
-            FancyBboxPatch(
-                (x0, y0),
-                x1 - x0,
-                y1 - y0,
-                boxstyle=f"round,pad=0,rounding_size={1.5 * CORNER}",
-                facecolor=colour("panel"),
-                edgecolor=colour("grid"),
-                linewidth=0.8,
-                gid=f"panel-{name}",
-                clip_on=False,
-                zorder=0,
-            )
+        patch = FancyBboxPatch(
+            (x0, y0),
+            x1 - x0,
+            y1 - y0,
+            boxstyle=f"round,pad=0,rounding_size={1.5 * CORNER}",
+            facecolor=colour("panel"),
+            edgecolor=colour("grid"),
+            linewidth=0.8,
+            zorder=0,
         )
+        self._add("panel", name, patch)
 
     def label(
         self,
@@ -137,23 +195,27 @@ class Canvas:
         size: float = FONT_SIZE,
         align: str = "center",
         muted: bool = False,
+        fixed: bool = False,
     ) -> None:
-        """Write a text whose capital letters are centred at the height of the point."""
+        """Write a text whose capital letters are centred at the height of the point.
+
+        Letters of a fixed width are `FIXED_WIDTH` wide.
+        """
         if not text.strip():
             return
         with matplotlib.rc_context(RC):
-            self._axes.text(
+            artist = Text(
                 at[0],
                 at[1] - HALF_CAPITAL * size,
                 text,
                 color=colour("muted" if muted else role),
+                fontfamily="DejaVu Sans Mono" if fixed else None,
                 fontsize=label_size(text, size),
-                ha=align,
-                va="baseline",
-                gid=f"text-{name}",
-                clip_on=False,
+                horizontalalignment=align,
+                verticalalignment="baseline",
                 zorder=5,
             )
+        self._add("text", name, artist)
 
     def wire(
         self,
@@ -167,69 +229,73 @@ class Canvas:
     ) -> None:
         """Draw a line through the points, with an arrow head at its end."""
         shade = colour("muted" if muted else role)
-        self._axes.add_patch(
-            FancyArrowPatch(
-                path=rounded(points, radius),
-                arrowstyle=ARROW_HEAD if arrow else "-",
-                mutation_scale=FONT_SIZE,
-                facecolor=shade if arrow else "none",
-                edgecolor=shade,
-                linewidth=MUTED_WIDTH if muted else LINE_WIDTH,
-                capstyle="butt",
-                joinstyle="miter",
-                gid=f"{'arrow' if arrow else 'line'}-{name}",
-                clip_on=False,
-                zorder=2,
-            )
+        patch = FancyArrowPatch(
+            path=rounded(points, radius),
+            arrowstyle=ARROW_HEAD if arrow else "-",
+            mutation_scale=FONT_SIZE,
+            facecolor=shade if arrow else "none",
+            edgecolor=shade,
+            linewidth=MUTED_WIDTH if muted else LINE_WIDTH,
+            capstyle="butt",
+            joinstyle="miter",
+            zorder=2,
         )
+        self._add("arrow" if arrow else "line", name, patch)
 
     def circle(
         self, name: str, centre: Point, radius: float, label: str, role: str, *, muted: bool = False
     ) -> None:
         """Draw a round box in the colour of its role, with a label in its middle."""
-        self._axes.add_patch(
-            Circle(
-                centre,
-                radius,
-                facecolor=self._fill(role, muted),
-                edgecolor=colour("muted" if muted else role),
-                linewidth=MUTED_WIDTH if muted else LINE_WIDTH,
-                gid=f"box-{name}",
-                clip_on=False,
-                zorder=3,
-            )
+        patch = Circle(
+            centre,
+            radius,
+            facecolor=self._fill(role, muted),
+            edgecolor=colour("muted" if muted else role),
+            linewidth=MUTED_WIDTH if muted else LINE_WIDTH,
+            zorder=3,
         )
+        self._add("box", name, patch)
         self.label(name, centre, label, muted=muted)
 
     def mark(self, name: str, at: Point, *, role: str = "ink") -> None:
         """Draw a small filled square."""
         half = 0.05
-        self._axes.add_patch(
-            Rectangle(
-                (at[0] - half, at[1] - half),
-                2 * half,
-                2 * half,
-                facecolor=colour(role),
-                edgecolor="none",
-                gid=f"mark-{name}",
-                clip_on=False,
-                zorder=3,
-            )
+        patch = Rectangle(
+            (at[0] - half, at[1] - half),
+            2 * half,
+            2 * half,
+            facecolor=colour(role),
+            edgecolor="none",
+            zorder=3,
         )
+        self._add("mark", name, patch)
 
     def dot(self, name: str, at: Point, *, role: str, muted: bool = False) -> None:
         """Draw a dot where a wire branches."""
-        self._axes.add_patch(
-            Circle(
-                at,
-                0.035,
-                facecolor=colour("muted" if muted else role),
-                edgecolor="none",
-                gid=f"dot-{name}",
-                clip_on=False,
-                zorder=3,
-            )
+        shade = colour("muted" if muted else role)
+        self._add("dot", name, Circle(at, 0.035, facecolor=shade, edgecolor="none", zorder=3))
+
+    def picture(
+        self, name: str, lower_left: Point, size: tuple[float, float], pixels: NDArray[np.floating]
+    ) -> None:
+        """Draw grey pixels from 0 (paper) to 1 (ink) in a frame."""
+        (x, y), (width, height) = lower_left, size
+        paper, ink = PIXELS
+        greys = np.round(paper + (ink - paper) * pixels).astype(np.uint8)
+        extent = (x, x + width, y, y + height)
+        image = AxesImage(self._axes, extent=extent, origin="upper", interpolation="none", zorder=1)
+        image.set_data(np.stack([greys] * 3, axis=-1))
+        self._add("picture", name, image)
+        frame = Rectangle(
+            (x, y),
+            width,
+            height,
+            facecolor="none",
+            edgecolor=colour("muted"),
+            linewidth=MUTED_WIDTH,
+            zorder=3,
         )
+        self._add("box", name, frame)
 
     @staticmethod
     def _fill(role: str, muted: bool) -> str:
@@ -238,10 +304,8 @@ class Canvas:
 
     def figure(self) -> Figure:
         """Return the figure, as large as what was drawn on it."""
-        extents = [
-            artist.get_window_extent() for artist in (*self._axes.patches, *self._axes.texts)
-        ]
-        inches = Bbox.union(extents).transformed(self._axes.transData.inverted()).padded(MARGIN)
+        artists = (*self._axes.patches, *self._axes.texts)
+        inches = self._union(artists).padded(MARGIN)
         self._axes.set(xlim=(inches.x0, inches.x1), ylim=(inches.y0, inches.y1))
         self._figure.set_size_inches(inches.width, inches.height)
         return self._figure
