@@ -525,7 +525,7 @@ def test_intervals_run_from_start_to_end():
         assert (box.get_x(), box.get_x() + box.get_width()) == (start, end)
         assert named[f"text-3-{number}"].get_text() == label
         assert to_hex(box.get_edgecolor()) == colour("series_2")
-        assert to_hex(box.get_facecolor()) == colour("panel")
+        assert to_hex(box.get_facecolor()) == colour("series_2_fill")
     inside = places["box-3-1"]
     assert inside.x0 < places["text-3-1"].x0 < places["text-3-1"].x1 < inside.x1
     assert places["text-3-2"].x0 > places["box-3-2"].x1

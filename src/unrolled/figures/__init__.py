@@ -12,6 +12,7 @@ from .panels import panels
 from .pictures import pictures
 from .plots import curves, heatmap
 from .style import style
+from .tagged import tagged_text
 from .text import stateful_windows, text_window
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "pictures",
     "stateful_windows",
     "style",
+    "tagged_text",
     "text_window",
     "unrolled_graph",
 ]

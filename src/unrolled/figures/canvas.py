@@ -152,6 +152,7 @@ class Canvas:
         *,
         muted: bool = False,
         dashed: bool = False,
+        thin: bool = False,
         radius: float = CORNER,
     ) -> None:
         """Draw a box in the colour of its role, with a label in its middle."""
@@ -163,7 +164,7 @@ class Canvas:
             boxstyle=f"round,pad=0,rounding_size={radius}",
             facecolor=self._fill(role, muted),
             edgecolor=colour("muted" if muted else role),
-            linewidth=MUTED_WIDTH if muted else LINE_WIDTH,
+            linewidth=MUTED_WIDTH if muted or thin else LINE_WIDTH,
             linestyle=(0, (3, 2)) if dashed else "solid",
             zorder=3,
         )

@@ -19,10 +19,13 @@ COLOURS: dict[str, tuple[str, str]] = {
     "output_fill": ("#e0f1e7", "#12332a"),
     "gradient_fill": ("#fae6ee", "#3d1a22"),
     "gate_fill": ("#f3e6f4", "#2c2036"),
-    # Curves that have no role in the network.
+    # Curves and classes that have no role in the network, and fills of their boxes.
     "series_1": ("#00707a", "#4fc3cf"),
     "series_2": ("#96590a", "#e3b553"),
     "series_3": ("#4a3a9a", "#a0a8ff"),
+    "series_1_fill": ("#dff2f3", "#10302f"),
+    "series_2_fill": ("#faf0d8", "#33280e"),
+    "series_3_fill": ("#eae7f8", "#211d40"),
     # What carries the drawing.
     "ink": ("#1f2430", "#e3e7ed"),
     "muted": ("#626b7a", "#99a2b0"),
