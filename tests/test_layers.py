@@ -9,15 +9,28 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from unrolled.cells import RNNCell
-from unrolled.layers import LSTM, RNN, Recurrent, Stacked, final_hidden, map_state, step_mask
+from unrolled.cells import Cell, GRUCell, LSTMCell, LSTMState, RNNCell
+from unrolled.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Bidirectional,
+    BidirectionalState,
+    Recurrent,
+    Stacked,
+    final_hidden,
+    map_state,
+    reverse_steps,
+    step_mask,
+)
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
+KINDS = {"RNN": (RNN, nn.RNN), "GRU": (GRU, nn.GRU), "LSTM": (LSTM, nn.LSTM)}
 
 
 @st.composite
 def problems(draw):
-    """Sizes, lengths (some equal, some 1, or none), depth and the options of torch.nn.RNN."""
+    """Sizes, lengths (some equal, some 1, or none), depth, directions and torch.nn's options."""
     batch, time = draw(st.integers(1, 4)), draw(st.integers(1, 6))
     lengths = st.lists(st.integers(1, time), min_size=batch, max_size=batch)
     return {
@@ -27,6 +40,7 @@ def problems(draw):
         "input_size": draw(st.integers(1, 4)),
         "hidden_size": draw(st.integers(1, 5)),
         "num_layers": draw(st.integers(1, 3)),
+        "bidirectional": draw(st.booleans()),
         "nonlinearity": draw(st.sampled_from(["tanh", "relu"])),
         "bias": draw(st.booleans()),
         "with_state": draw(st.booleans()),
@@ -43,52 +57,117 @@ def reference(module, x, state, lengths):
     return pad_packed_sequence(outputs, batch_first=True, total_length=x.shape[1])[0], final
 
 
+def nested(rows, problem, lstm):
+    """Our state from torch.nn's rows: of h, and of c where there is one."""
+    cells = [LSTMState(*parts) if lstm else parts[0] for parts in zip(*rows, strict=True)]
+    if problem["bidirectional"]:
+        pairs = zip(cells[::2], cells[1::2], strict=True)
+        return tuple(BidirectionalState(*pair) for pair in pairs)
+    return tuple(cells)
+
+
+def rows_of(state):
+    """The h of every layer and direction in torch.nn's order, and the c; each a stacked tensor."""
+    tensors = []
+    map_state(lambda part: tensors.append(part) or part, state)
+    kinds = 2 if any(isinstance(leaf, LSTMState) for leaf in leaves(state)) else 1
+    return [torch.stack(tensors[kind::kinds]) for kind in range(kinds)]
+
+
+def leaves(state):
+    if isinstance(state, LSTMState | torch.Tensor):
+        return [state]
+    return [leaf for part in state for leaf in leaves(part)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None, max_examples=60)
-@given(problems())
-def test_rnn_equals_torch_in_values_and_gradients(problem):
+@given(problem=problems())
+def test_a_layer_equals_torch_in_values_and_gradients(kind, problem):
     torch.manual_seed(problem["seed"])
+    ours_type, theirs_type = KINDS[kind]
     sizes = problem["input_size"], problem["hidden_size"], problem["num_layers"]
-    module = nn.RNN(
-        *sizes, nonlinearity=problem["nonlinearity"], bias=problem["bias"], batch_first=True
-    ).double()
-    layer = RNN.from_torch(module)
+    options = {"nonlinearity": problem["nonlinearity"]} if kind == "RNN" else {}
+    options |= {name: problem[name] for name in ("bias", "bidirectional")}
+    module = theirs_type(*sizes, batch_first=True, **options).double()
+    layer = ours_type.from_torch(module)
     lengths = None if problem["lengths"] is None else torch.tensor(problem["lengths"])
-    shape = problem["num_layers"], problem["batch"], problem["hidden_size"]
+    directions = 1 + problem["bidirectional"]
+    shape = problem["num_layers"] * directions, problem["batch"], problem["hidden_size"]
+    kinds = 2 if kind == "LSTM" else 1
+
     values = torch.randn(problem["batch"], problem["time"], problem["input_size"]).double()
-    state_values = torch.randn(shape).double() if problem["with_state"] else torch.zeros(shape)
     ours, theirs = (values.clone().requires_grad_() for _ in range(2))
-    our_h0, their_h0 = (state_values.double().clone().requires_grad_() for _ in range(2))
+    starts = torch.randn(kinds, *shape).double()
+    our_start, their_start = (starts.clone().requires_grad_() for _ in range(2))
+    our_state = their_state = None
+    if problem["with_state"]:
+        our_state = nested(our_start, problem, kind == "LSTM")
+        their_state = tuple(their_start) if kind == "LSTM" else their_start[0]
 
-    given_state = tuple(our_h0) if problem["with_state"] else None
-    outputs, state = layer(ours, given_state, lengths)
-    expected, expected_state = reference(
-        module, theirs, their_h0 if problem["with_state"] else None, lengths
-    )
+    outputs, state = layer(ours, our_state, lengths)
+    expected, expected_final = reference(module, theirs, their_state, lengths)
+    expected_final = expected_final if kind == "LSTM" else (expected_final,)
+    final = rows_of(state)
     torch.testing.assert_close(outputs, expected, **CLOSE)
-    torch.testing.assert_close(torch.stack(state), expected_state, **CLOSE)
-    torch.testing.assert_close(final_hidden(state), expected_state[-1], **CLOSE)
+    for part, other in zip(final, expected_final, strict=True):
+        torch.testing.assert_close(part, other, **CLOSE)
+    top = torch.cat(list(expected_final[0][-directions:]), dim=1)
+    torch.testing.assert_close(final_hidden(state), top, **CLOSE)
 
-    weights, state_weights = torch.randn_like(expected), torch.randn_like(expected_state)
-    ((outputs * weights).sum() + (torch.stack(state) * state_weights).sum()).backward()
-    ((expected * weights).sum() + (expected_state * state_weights).sum()).backward()
+    weights = torch.randn_like(expected)
+    state_weights = torch.randn(kinds, *shape).double()
+    (
+        (outputs * weights).sum()
+        + sum((part * w).sum() for part, w in zip(final, state_weights, strict=True))
+    ).backward()
+    (
+        (expected * weights).sum()
+        + sum((part * w).sum() for part, w in zip(expected_final, state_weights, strict=True))
+    ).backward()
     torch.testing.assert_close(ours.grad, theirs.grad, **CLOSE)
     if problem["with_state"]:
-        torch.testing.assert_close(our_h0.grad, their_h0.grad, **CLOSE)
-    for depth, recurrent in enumerate(layer.layers):
-        for name in ("weight_ih", "weight_hh"):
-            gradient = getattr(module, f"{name}_l{depth}").grad
-            torch.testing.assert_close(getattr(recurrent.cell, name).grad, gradient, **CLOSE)
+        torch.testing.assert_close(our_start.grad, their_start.grad, **CLOSE)
+    cells = [part for part in layer.modules() if isinstance(part, Cell)]
+    suffixes = [
+        f"_l{depth}{way}"
+        for depth in range(problem["num_layers"])
+        for way in ("", "_reverse")[:directions]
+    ]
+    for cell, suffix in zip(cells, suffixes, strict=True):
+        gradient = {
+            name: getattr(module, name + suffix).grad
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            if hasattr(module, name + suffix)
+        }
+        torch.testing.assert_close(cell.weight_ih.grad, gradient["weight_ih"], **CLOSE)
+        torch.testing.assert_close(cell.weight_hh.grad, gradient["weight_hh"], **CLOSE)
         if problem["bias"]:  # the gradient of a sum is the gradient of each of its terms
-            for name in ("bias_ih", "bias_hh"):
-                gradient = getattr(module, f"{name}_l{depth}").grad
-                torch.testing.assert_close(recurrent.cell.bias.grad, gradient, **CLOSE)
+            torch.testing.assert_close(cell.bias.grad, gradient["bias_ih"], **CLOSE)
+            if kind == "GRU":
+                bias_hn = gradient["bias_hh"][2 * cell.hidden_size :]
+                torch.testing.assert_close(cell.bias_hn.grad, bias_hn, **CLOSE)
+
+
+CELLS_THAT_MULTIPLY = {
+    "linear": lambda: RNNCell(3, 3, "identity"),
+    "GRU": lambda: GRUCell(3, 3),
+    "GRU before": lambda: GRUCell(3, 3, reset="before"),
+    "LSTM": lambda: LSTMCell(3, 3),
+}
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf"), 1e300])
 @pytest.mark.parametrize("residual", [False, True])
-def test_padding_never_matters(poison, residual):
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("cell", CELLS_THAT_MULTIPLY.values(), ids=CELLS_THAT_MULTIPLY)
+def test_padding_never_matters(cell, both, residual, poison):
     torch.manual_seed(0)
-    layers = [Recurrent(RNNCell(3, 3, "identity")) for _ in range(2)]
+    if both:
+        one = Bidirectional(Recurrent(cell()), Recurrent(cell()))
+        layers = [one, Recurrent(RNNCell(6, 3))]
+    else:
+        layers = [Recurrent(cell()) for _ in range(2)]
     stack = Stacked(layers, residual=residual).double()
     lengths = torch.tensor([5, 1, 3])
     past = torch.tensor([[0, 0, 0, 0, 0], [0, 1, 1, 1, 1], [0, 0, 0, 1, 1]]).bool()
@@ -101,14 +180,49 @@ def test_padding_never_matters(poison, residual):
         x.requires_grad_()
         stack.zero_grad()
         outputs, state = stack(x, lengths=lengths)
-        (outputs.square().sum() + sum(h.sum() for h in state)).backward()
+        finals = []
+        map_state(lambda part, finals=finals: finals.append(part) or part, state)
+        (outputs.square().sum() + sum(h.sum() for h in finals)).backward()
         gradients = [parameter.grad.clone() for parameter in stack.parameters()]
-        results.append([outputs.detach(), *state, x.grad, *gradients])
+        results.append([outputs.detach(), *finals, x.grad, *gradients])
         assert (outputs[past] == 0).all()
         assert (x.grad[past] == 0).all()
     for zeros, poisoned in zip(*results, strict=True):
         assert torch.isfinite(poisoned).all()
         assert torch.equal(zeros, poisoned)
+
+
+def test_reversing_keeps_padding_behind_and_undoes_itself():
+    torch.manual_seed(0)
+    x, lengths = torch.randn(3, 4, 2), torch.tensor([4, 1, 3])
+    turned = reverse_steps(x, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        assert torch.equal(turned[row, :length], x[row, :length].flip(0))
+        assert torch.equal(turned[row, length:], x[row, length:])
+    assert torch.equal(reverse_steps(turned, lengths), x)
+    assert torch.equal(reverse_steps(x), x.flip(1))
+
+
+def test_the_backward_direction_is_a_forward_layer_on_the_reversed_sequence():
+    torch.manual_seed(0)
+    ahead, back = Recurrent(GRUCell(2, 3)), Recurrent(RNNCell(2, 4))
+    both = Bidirectional(ahead, back)
+    x = torch.randn(2, 5, 2)
+    outputs, state = both(x)
+    alone, end = back(x.flip(1))
+    assert both.output_size == 7
+    assert torch.equal(outputs[:, :, :3], ahead(x)[0])
+    assert torch.equal(outputs[:, :, 3:], alone.flip(1))
+    assert torch.equal(state.backward, end)
+    assert torch.equal(final_hidden(state), torch.cat([outputs[:, -1, :3], outputs[:, 0, 3:]], 1))
+
+
+def test_bidirectional_refuses_what_does_not_fit():
+    with pytest.raises(ValueError, match="the directions take 2 and 3 features"):
+        Bidirectional(RNN(2, 3), RNN(3, 3))
+    layer = GRU(2, 3, bidirectional=True).layers[0]
+    with pytest.raises(ValueError, match="the state is tuple; expected BidirectionalState"):
+        layer(torch.zeros(1, 4, 2), (torch.zeros(1, 3),) * 2)
 
 
 def test_step_mask_is_true_before_the_end():
@@ -118,14 +232,14 @@ def test_step_mask_is_true_before_the_end():
 
 def test_final_state_is_the_state_at_the_true_end():
     torch.manual_seed(0)
-    layer = RNN(2, 3, num_layers=2)
+    layer = LSTM(2, 3, num_layers=2, bidirectional=True)
     x = torch.randn(3, 6, 2)
     lengths = [6, 2, 4]
     _, together = layer(x, lengths=torch.tensor(lengths))
     for row, length in enumerate(lengths):
         _, alone = layer(x[row : row + 1, :length])
-        for h_together, h_alone in zip(together, alone, strict=True):
-            torch.testing.assert_close(h_together[row : row + 1], h_alone)
+        chosen = map_state(lambda part, row=row: part[row : row + 1], together)
+        map_state(torch.testing.assert_close, chosen, alone)
 
 
 def test_two_windows_with_the_state_carried_equal_one():
