@@ -1,9 +1,9 @@
-"""Sampling: the frequencies of what is drawn against the probabilities that were asked for."""
+"""Sampling against the probabilities that were asked for; greedy decoding against a slow loop."""
 
 import pytest
 import torch
 
-from unrolled.decoding import sample
+from unrolled.decoding import greedy, sample
 from unrolled.layers import RNN
 from unrolled.models import LanguageModel
 
@@ -99,3 +99,63 @@ def test_wrong_arguments_are_named():
             sample(constant, None, bos=bos, max_steps=3, temperature=temperature)
     with pytest.raises(ValueError, match="top_k is 0"):
         sample(constant, None, bos=bos, max_steps=3, top_k=0)
+
+
+def slowly(model, first, eos, max_steps):
+    """One sequence, every prefix read again from its beginning."""
+    tokens = [first]
+    while len(tokens) <= max_steps:
+        logits, _ = model(torch.tensor([tokens]))
+        tokens.append(int(logits[0, -1].argmax()))
+        if tokens[-1] == eos:
+            break
+    return tokens[1:]
+
+
+def test_greedy_is_the_likeliest_token_again_and_again():
+    torch.manual_seed(3)
+    model = LanguageModel(6, layer=RNN(4, 8))
+    with torch.no_grad():
+        model.read_out.weight.mul_(4)  # so that answers differ, and end after different times
+    bos, eos = torch.arange(6), 2
+    together = greedy(model.step, None, bos=bos, eos=eos, max_steps=9)
+    answers = [slowly(model, first, eos, 9) for first in range(6)]
+    longest = max(map(len, answers))
+    assert len({len(answer) for answer in answers}) > 1
+    assert together.tolist() == [answer + [eos] * (longest - len(answer)) for answer in answers]
+
+
+def test_greedy_stops_when_all_have_ended_and_at_the_latest_after_max_steps():
+    calls = []
+
+    def step(tokens, state):
+        calls.append(tokens)
+        return torch.eye(5)[(tokens + 1) % 5], state
+
+    ended = greedy(step, None, bos=torch.tensor([2, 1]), eos=4, max_steps=50)
+    assert ended.tolist() == [[3, 4, 4], [2, 3, 4]]
+    assert len(calls) == 3
+    assert greedy(step, None, bos=torch.tensor([0]), eos=4, max_steps=2).tolist() == [[1, 2]]
+    assert not greedy(step, None, bos=torch.tensor([0]), eos=4, max_steps=2).requires_grad
+
+
+def test_greedy_carries_the_state():
+    def step(tokens, state):
+        return torch.eye(9)[state], state + 1
+
+    written = greedy(step, torch.tensor([3, 5]), bos=torch.tensor([0, 0]), eos=8, max_steps=4)
+    assert written.tolist() == [[3, 4, 5, 6], [5, 6, 7, 8]]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"bos": 0}, TypeError, "bos is int; expected an int64 tensor"),
+        ({"bos": torch.tensor(0)}, ValueError, r"bos has shape \(\)"),
+        ({"max_steps": 0}, ValueError, "max_steps is 0; expected at least 1"),
+    ],
+)
+def test_greedy_refuses_what_does_not_fit(wrong, error, message):
+    arguments = {"bos": torch.tensor([0]), "eos": 1, "max_steps": 3} | wrong
+    with pytest.raises(error, match=message):
+        greedy(constant, None, **arguments)
