@@ -11,6 +11,7 @@ from .palette import COLOURS
 from .panels import panels
 from .pictures import pictures
 from .plots import curves, heatmap
+from .shapes import task_shapes, unrolled_graphs
 from .style import style
 from .tagged import tagged_text
 from .text import stateful_windows, text_window
@@ -26,6 +27,8 @@ __all__ = [
     "stateful_windows",
     "style",
     "tagged_text",
+    "task_shapes",
     "text_window",
     "unrolled_graph",
+    "unrolled_graphs",
 ]

@@ -106,31 +106,32 @@ def unrolled_graph(
     ...     groups={"encoder": (1, 2), "decoder": (3, 4)},
     ... )
     """
-    steps = range(1, len(inputs) + 1)
-    network = Network(
-        inputs=tuple(inputs),
-        outputs=(None,) * len(inputs) if outputs is None else tuple(outputs),
-        states=tuple(f"$h_{{{step}}}$" for step in steps) if states is None else tuple(states),
+    network = Network.of(
+        inputs,
+        outputs,
+        states=states,
         initial=initial,
         layers=layers,
         bidirectional=bidirectional,
         feedback=feedback,
-        weights=dict(weights or {}),
+        weights=weights,
         rolled=rolled,
-        groups=dict(groups or {}),
-        highlight=frozenset(highlight),
-        losses=frozenset(losses),
+        groups=groups,
+        highlight=highlight,
+        losses=losses,
         gradients=gradients,
     )
-    return Drawing(network).figure()
+    canvas = Canvas()
+    Drawing(network, canvas).draw()
+    return canvas.figure()
 
 
 class Drawing:
     """Places a network on a canvas. A column is a moment, a row is a depth."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, canvas: Canvas) -> None:
         self.net = network
-        self.canvas = Canvas()
+        self.canvas = canvas
         states = [*network.states, network.initial or ""]
         labels = [self.state_label(state, 1, "forward") for state in states]
         labels += [label for label in (*network.inputs, *network.outputs) if label is not None]
@@ -163,7 +164,7 @@ class Drawing:
         rows["loss"] = rows["output"] + TALL + ROW_GAP * 0.75 + LOSS_RADIUS
         return rows
 
-    def figure(self) -> Figure:
+    def draw(self) -> None:
         """Draw everything, what lies behind first."""
         net = self.net
         self.draw_groups()
@@ -179,7 +180,6 @@ class Drawing:
             self.draw_gradients(*net.gradients)
         if net.rolled:
             self.draw_rolled()
-        return self.canvas.figure()
 
     # Where things are, and how they are called.
 
@@ -233,8 +233,7 @@ class Drawing:
             for direction in self.net.directions:
                 box = self.state_name(name, layer, direction)
                 centre = self.state_at(x, layer, direction)
-                text = self.state_label(state, layer, direction)
-                self.canvas.box(box, centre, size, text, "state", muted=muted)
+                self.draw_state(box, centre, state, (layer, direction), muted=muted)
                 if below is not None:
                     arrow, end = f"{below}-{box}", centre[1] - TALL
                     self.canvas.wire(arrow, [(centre[0], bottom), (centre[0], end)], muted=muted)
@@ -251,6 +250,13 @@ class Drawing:
             arrow = f"{below}-output-{name}"
             self.canvas.wire(arrow, [(x, bottom), (x, y - TALL)], muted=muted)
             self.weight(arrow, (x - 0.06, bottom + ROW_GAP / 2), "output", muted=muted)
+
+    def draw_state(
+        self, name: str, centre: Point, label: str, place: tuple[int, str], *, muted: bool
+    ) -> None:
+        """Draw the state of one layer in one direction."""
+        text = self.state_label(label, *place)
+        self.canvas.box(name, centre, (self.width, BOX_HEIGHT), text, "state", muted=muted)
 
     def draw_joint(self, name: str, x: float, layer: int, *, muted: bool) -> tuple[str, float]:
         """Draw the bar that joins the directions of a layer; return its name and its top."""

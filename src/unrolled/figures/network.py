@@ -1,5 +1,6 @@
 """What `unrolled_graph` is asked to draw, and whether it can be drawn."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 WEIGHTS = ("input", "state", "output")
@@ -22,6 +23,42 @@ class Network:
     highlight: frozenset[int]
     losses: frozenset[int]
     gradients: tuple[int, int] | None
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Sequence[str | None],
+        outputs: Sequence[str | None] | None = None,
+        *,
+        states: Sequence[str] | None = None,
+        initial: str | None = None,
+        layers: int = 1,
+        bidirectional: bool = False,
+        feedback: str | None = None,
+        weights: Mapping[str, str] | None = None,
+        rolled: bool = False,
+        groups: Mapping[str, tuple[int, int]] | None = None,
+        highlight: Collection[int] = (),
+        losses: Collection[int] = (),
+        gradients: tuple[int, int] | None = None,
+    ) -> "Network":
+        """Return the network that the arguments of `unrolled_graph` describe."""
+        steps = range(1, len(inputs) + 1)
+        return cls(
+            inputs=tuple(inputs),
+            outputs=(None,) * len(inputs) if outputs is None else tuple(outputs),
+            states=tuple(f"$h_{{{step}}}$" for step in steps) if states is None else tuple(states),
+            initial=initial,
+            layers=layers,
+            bidirectional=bidirectional,
+            feedback=feedback,
+            weights=dict(weights or {}),
+            rolled=rolled,
+            groups=dict(groups or {}),
+            highlight=frozenset(highlight),
+            losses=frozenset(losses),
+            gradients=gradients,
+        )
 
     def __post_init__(self) -> None:
         """Raise ValueError where the request contradicts itself."""
