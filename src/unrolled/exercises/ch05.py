@@ -313,12 +313,15 @@ def _filled_with_zero(outputs, lengths):
     return outputs.masked_fill(~_mask(outputs, lengths), 0).amax(dim=1)
 
 
+def _filled_with_a_low_number(number):
+    def answer(outputs, lengths):
+        return outputs.masked_fill(~_mask(outputs, lengths), number).amax(dim=1)
+
+    return answer
+
+
 def _filled_with_minus_one(outputs, lengths):
     return outputs.masked_fill(~_mask(outputs, lengths), -1).amax(dim=1)
-
-
-def _filled_with_minus_a_hundred(outputs, lengths):
-    return outputs.masked_fill(~_mask(outputs, lengths), -100).amax(dim=1)
 
 
 def _multiplied_by_the_mask_for_a_maximum(outputs, lengths):
@@ -492,7 +495,7 @@ MAXIMUM = Exercise(
         ),
     ),
     inherited=(
-        Mistake(_filled_with_minus_a_hundred, _LOW_ENOUGH),
+        *(Mistake(_filled_with_a_low_number(number), _LOW_ENOUGH) for number in (-10, -99, -100)),
         Mistake(_infinity_times_the_mask, _PLACED),
         Mistake(_step_with_the_largest_sum, _UNIT_BY_UNIT),
     ),
@@ -773,18 +776,34 @@ def _shuffle_cases(draw: Draw) -> list[Case]:
     ]
 
 
+# What is told of an answer of the right form, in this order, and how it should be.
+_REPEATED = ("order with the same seed", "order with another seed", "order at the next call")
+_FACTS = {
+    "letters of each sequence": "the same as before",
+    "padding": "the same as before",
+    "order": "random",
+    **dict(zip(_REPEATED, ("the same", "another", "another"), strict=True)),
+}
+
+
 def _what_became_of_the_letters(before: Tensor, came: Tensor, lengths: Tensor) -> str:
-    rows = [(b[:n], a[:n]) for b, a, n in zip(before, came, lengths.tolist(), strict=True)]
-    if all(torch.equal(b.sort().values, a.sort().values) for b, a in rows):
+    places = torch.arange(before.shape[1])
+    past = places >= lengths[:, None]  # (batch, time)
+
+    def ordered(tokens: Tensor) -> Tensor:
+        return tokens.masked_fill(past, -1).sort(dim=1).values
+
+    if torch.equal(ordered(came), ordered(before)):
         return "the same as before"
-    if all(torch.equal(torch.arange(len(b)), a.sort().values) for b, a in rows):
+    if torch.equal(ordered(came), ordered(places.expand(before.shape))):
         return "the numbers of places"
     if torch.equal(before.sort(dim=1).values, came.sort(dim=1).values):
         return f"mixed with the padding{_how_mixed(before, came, lengths)}"
     if torch.equal(before.flatten().sort().values, came.flatten().sort().values):
         in_rows = torch.equal(before.unique(dim=0), came.unique(dim=0))
         return f"those of other sequences{', in their order' if in_rows else ''}"
-    if all(bool(torch.isin(a, b).all()) for b, a in rows):
+    found = (came[:, :, None] == before.masked_fill(past, -1)[:, None, :]).any(dim=2)
+    if (found | past).all():
         return "some of them twice, and others not at all"
     return "others than before"
 
@@ -853,29 +872,21 @@ def _run_shuffle(submission: Callable[..., Any], arguments: dict[str, Any]) -> d
     if not fits:
         return {"shuffled tokens": came}
     # In the right form; which numbers are right is told by the facts below.
-    found: dict[str, Any] = {"shuffled tokens": before}
+    found = {"shuffled tokens": before, **_FACTS}
     found["letters of each sequence"] = _what_became_of_the_letters(before, came, lengths)
-    if found["letters of each sequence"] != "the same as before":
-        return found
     found["padding"] = _what_became_of_the_padding(before, came, lengths)
-    if len(before) < _MANY or found["padding"] != "the same as before":
+    kept = {found[name] for name in ("letters of each sequence", "padding")}
+    if len(before) < _MANY or kept != {"the same as before"}:
         return found
     found["order"] = _how_random(before, came, lambda seed: few(generator(seed)))
-    if found["order"] != "random":
-        return found
-    first = few(generator(seed))
-    one = generator(seed)
-    others = {
-        "another generator with the same seed": few(generator(seed)),
-        "another seed": few(generator(seed + 1)),
-        "the next call": [few(one), few(one)][1],
-    }
-    for name, other in others.items():
-        found[f"order with {name}"] = "the same" if torch.equal(first, other) else "another"
+    first, goes_on = few(generator(seed)), generator(seed)
+    others = few(generator(seed)), few(generator(seed + 1)), [few(goes_on), few(goes_on)][1]
+    for name, other in zip(_REPEATED, others, strict=True):
+        found[name] = "the same" if torch.equal(first, other) else "another"
     return found
 
 
-def _shuffled(tokens: Tensor, lengths: Tensor, keys: Tensor, *, padding: float = 2.0) -> Tensor:
+def _shuffled(tokens: Tensor, lengths: Tensor, keys: Tensor, *, padding: float = 2) -> Tensor:
     """Put the tokens in the order of their keys, after the padding has got keys of its own."""
     past = torch.arange(tokens.shape[1]) >= lengths[:, None]
     keys = keys.expand(tokens.shape).masked_fill(past, padding)
@@ -928,7 +939,8 @@ def _sorted(tokens, lengths, generator):
 
 def _rolled(tokens, lengths, generator):
     shift = torch.randint(tokens.shape[1], (len(tokens), 1), generator=generator)
-    return _shuffled(tokens, lengths, (torch.arange(tokens.shape[1]) + shift) % lengths[:, None])
+    keys = (torch.arange(tokens.shape[1]) + shift) % lengths[:, None]
+    return _shuffled(tokens, lengths, keys, padding=tokens.shape[1])
 
 
 def _last_letter_stays(tokens, lengths, generator):
