@@ -74,32 +74,35 @@ def misfit(exercise: Exercise, submission: object) -> list[str]:
     return []
 
 
-def _is_stub(code: CodeType) -> bool | None:
-    """Whether the body is only a docstring and `raise NotImplementedError`; None: no source."""
+def _body(function: CodeType | Callable[..., Any]) -> list[ast.stmt] | None:
+    """Read the body of a function, without its docstring; None where there is no source."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
         return None
     body = getattr(tree.body[0], "body", None)
     if not isinstance(body, list):
         return None
-    rest = [
+    return [
         node
         for node in body
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
     ]
-    return len(rest) == 1 and isinstance(rest[0], ast.Raise)
 
 
-def _same_code(first: object, second: object) -> bool:
-    """Whether two functions are the same but for their names, comments and form."""
+def _is_stub(code: CodeType) -> bool | None:
+    """Whether the body is only a docstring and `raise NotImplementedError`; None: no source."""
+    body = _body(code)
+    return None if body is None else len(body) == 1 and isinstance(body[0], ast.Raise)
 
-    def parts(function: object) -> tuple[object, ...]:
-        # Compiled code is compared, since code from a text has no source to read.
-        code = getattr(function, "__code__", None)
-        return code and (code.co_code, code.co_consts, code.co_names, code.co_varnames)
 
-    return parts(first) == parts(second)
+def _same_code(first: Callable[..., Any], second: Callable[..., Any]) -> bool:
+    """Whether two functions have one body, whatever their comments and form; False: no source."""
+    bodies = [_body(function) for function in (first, second)]
+    if None in bodies:
+        return False
+    one, other = ([ast.dump(node) for node in body or []] for body in bodies)
+    return one == other
 
 
 def untouched(
