@@ -526,3 +526,38 @@ def test_other_wrong_answers_get_a_helpful_sentence(key, answer, expected, seeds
         report = check_with_seed(catalogue()[key], answer, seed)
         assert not report.passed
         assert expected in report.messages[0]
+
+
+# --- Numbers in the text --------------------------------------------------------------------------
+
+
+def test_how_many_outputs_get_a_gradient():
+    torch.manual_seed(0)
+    outputs = torch.randn(1, 20, 64, requires_grad=True)
+    length = torch.tensor([20])
+    reached = {}
+    for key in ("05.1", "05.2"):
+        pooled = catalogue()[key].solution(outputs, length)
+        gradient = torch.autograd.grad(pooled.sum(), outputs)[0]
+        reached[key] = int(gradient.count_nonzero())
+        torch.testing.assert_close(gradient.sum(dim=1), torch.ones(1, 64))
+    assert reached == {"05.1": 1280, "05.2": 64}
+
+
+@pytest.mark.parametrize(
+    ("a", "last", "mean", "ratio"),
+    [(0.9, (0.135, 1), (0.439, 0.05), 7.4), (0.5, (0.0000019, 1), (0.1, 0.05), 524_288)],
+)
+def test_how_far_letters_reach(a, last, mean, ratio):
+    x = torch.zeros(20, dtype=torch.float64, requires_grad=True)
+    h, outputs = x.new_zeros(()), []
+    for x_t in x:
+        h = a * h + x_t
+        outputs.append(h)
+    pooled = {"last": outputs[-1], "mean": torch.stack(outputs).mean()}
+    found = {
+        name: torch.autograd.grad(y, x, retain_graph=True)[0][[0, -1]] for name, y in pooled.items()
+    }
+    assert found["last"].tolist() == pytest.approx(last, rel=0.01)
+    assert found["mean"].tolist() == pytest.approx(mean, rel=0.01)
+    assert (found["last"][1] / found["last"][0]).item() == pytest.approx(ratio, rel=0.01)
