@@ -314,4 +314,72 @@ CLAIMS = [
         },
         seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
     ),
+    Claim(
+        "04-task-shapes",
+        "roman-claim",
+        ("imports", "masks", "roman-train", "roman-answer", "roman-result"),
+        nulls={
+            "untrained": Change("roman-train", "steps = 600", "steps = 1"),
+            "the question is not read": Change(
+                "roman-answer", "str(number))[None]", '"1" * len(str(number)))[None]'
+            ),
+        },
+        seeds={f"seed {seed}": _seed("roman-train", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "04-task-shapes",
+        "roman-recorded-claim",
+        ("imports", "roman-recorded", "roman-table"),
+        nulls={
+            "no gates": _instead_of("GRU", "RNN", "roman-recorded"),
+            "gates": _instead_of("RNN", "GRU", "roman-recorded"),
+            "fewer steps": _instead_of("RNN, 2,000 steps", "RNN", "roman-recorded"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "04-task-shapes",
+        "leak-claim",
+        ("imports", "padding", "leak", "leak-table"),
+        nulls={
+            "without lengths": Change("leak", "ours(x, lengths=lengths)", "ours(x)"),
+            "no padding": Change(
+                "padding",
+                '"what", "time", "is", "it", "in", "Reykjavik"',
+                '"whattimei", "timewhati", "iswhattim", "itwhattim", "inwhattim", "Reykjavik"',
+            ),
+        },
+        seeds=_manual_seeds("leak"),
+    ),
+    Claim(
+        "04-task-shapes",
+        "waste-claim",
+        ("imports", "waste"),
+        nulls={
+            "lines of one length": Change("waste", "if line.strip()]", "if len(line) == 40]"),
+            "unsorted": Change("waste", "size.sort().values", "size"),
+        },
+        seeds=_manual_seeds("waste"),
+    ),
+    Claim(
+        "04-task-shapes",
+        "recipes-claim",
+        ("imports", "padding", "leak", "recipes", "recipes-table"),
+        nulls={
+            "one direction": Change("recipes", "bidirectional=True, ", ""),
+            "without packing": Change("recipes", "one(pack(read))", "one(read)"),
+        },
+        seeds=_manual_seeds("recipes"),
+    ),
+    Claim(
+        "04-task-shapes",
+        "padded-loss-claim",
+        ("imports", "masks", "padded-loss"),
+        nulls={
+            "without padding": Change(
+                "padded-loss", "answer_only | (windows.targets == padding)", "answer_only"
+            ),
+        },
+        seeds=_manual_seeds("padded-loss"),
+    ),
 ]
