@@ -33,8 +33,8 @@ MUTANTS = [
     Mutant(
         "recurrent matrix transposed",
         "cells.py",
-        "F.linear(state, self.weight_hh)",
-        "state @ self.weight_hh",
+        "projected_t + F.linear(state, self.weight_hh)",
+        "projected_t + state @ self.weight_hh",
         CELLS,
     ),
     Mutant(
@@ -47,12 +47,24 @@ MUTANTS = [
     Mutant(
         "sign of the state",
         "cells.py",
-        "projected_t + F.linear(state",
-        "projected_t - F.linear(state",
+        "projected_t + F.linear(state,",
+        "projected_t - F.linear(state,",
         CELLS,
     ),
-    Mutant("state detached", "cells.py", "F.linear(state,", "F.linear(state.detach(),", LAYERS),
-    Mutant("weights of size one", "cells.py", "1 / math.sqrt(hidden_size)", "1.0", CELLS),
+    Mutant(
+        "state detached",
+        "cells.py",
+        "projected_t + F.linear(state, self",
+        "projected_t + F.linear(state.detach(), self",
+        LAYERS,
+    ),
+    Mutant(
+        "weights of size one",
+        "cells.py",
+        "bound = 1 / math.sqrt(hidden_size)",
+        "bound = 1.0",
+        CELLS,
+    ),
     Mutant("initial state of ones", "cells.py", ".new_zeros(batch", ".new_ones(batch", CELLS),
     Mutant("tanh left out", "cells.py", '"tanh": torch.tanh', '"tanh": lambda z: z', CELLS),
     Mutant(
@@ -259,6 +271,20 @@ MUTANTS = [
         "log_probs.argmax(1)",
         DECODING,
     ),
+    Mutant(
+        "greedy with gradients",
+        "decoding.py",
+        "@torch.no_grad()\ndef greedy",
+        "def greedy",
+        DECODING,
+    ),
+    Mutant(
+        "greedy reads the start again",
+        "decoding.py",
+        "step(tokens, state)  # (batch, vocab)\n        tokens",
+        "step(bos, state)  # (batch, vocab)\n        tokens",
+        DECODING,
+    ),
     Mutant("greedy never stops early", "decoding.py", " and not ended.all()", "", DECODING),
     Mutant(
         "the unlikeliest", "decoding.py", "log_probs.argmax(1)", "log_probs.argmin(1)", DECODING
@@ -326,15 +352,15 @@ MUTANTS = [
     Mutant(
         "one bias of two",
         "layers.py",
-        "sum(biases, torch.zeros_like(cell.bias))",
-        "sum(biases[:1], torch.zeros_like(cell.bias))",
+        "cell.bias.copy_(bias_ih + bias_hh)",
+        "cell.bias.copy_(bias_ih)",
         LAYERS,
     ),
     Mutant(
         "nonlinearity not carried over",
         "layers.py",
-        "            nonlinearity=module.nonlinearity,\n",
-        "",
+        '{"nonlinearity": module.nonlinearity} if cls is RNN else {}',
+        "{}",
         LAYERS,
     ),
     Mutant("named tuples become tuples", "layers.py", "first._make(parts) if", "parts if", LAYERS),
@@ -891,8 +917,8 @@ MUTANTS = [
     Mutant(
         "log_softmax over the batch",
         "models.py",
-        "F.log_softmax(logits[:, 0], dim=-1)",
-        "F.log_softmax(logits[:, 0], dim=0)",
+        "logits, state = self(tokens[:, None], state)\n        return F.log_softmax(logits[:, 0], dim=-1)",
+        "logits, state = self(tokens[:, None], state)\n        return F.log_softmax(logits[:, 0], dim=0)",
         MODELS,
     ),
     Mutant(
@@ -933,15 +959,15 @@ MUTANTS = [
     Mutant(
         "token that is drawn not read",
         "decoding.py",
-        "step(tokens, state)  # (batch",
-        "step(bos, state)  # (batch",
+        "step(tokens, state)  # (batch, vocab)\n        scores",
+        "step(bos, state)  # (batch, vocab)\n        scores",
         DECODING,
     ),
     Mutant(
         "sampling forgets the state",
         "decoding.py",
-        "log_probs, state = step(tokens, state)  #",
-        "log_probs, _ = step(tokens, state)  #",
+        "log_probs, state = step(tokens, state)  # (batch, vocab)\n        scores",
+        "log_probs, _ = step(tokens, state)  # (batch, vocab)\n        scores",
         DECODING,
     ),
     Mutant("generator ignored", "decoding.py", "1, generator=generator)", "1)", DECODING),
@@ -952,7 +978,13 @@ MUTANTS = [
         "scores.argmax(1)",
         DECODING,
     ),
-    Mutant("sampling with gradients", "decoding.py", "@torch.no_grad()\n", "", DECODING),
+    Mutant(
+        "sampling with gradients",
+        "decoding.py",
+        "@torch.no_grad()\ndef sample",
+        "def sample",
+        DECODING,
+    ),
     Mutant(
         "prose and program exchanged",
         "data/prose.py",
