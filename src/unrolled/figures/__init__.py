@@ -12,6 +12,7 @@ from .panels import panels
 from .pictures import pictures
 from .plots import curves, heatmap
 from .shapes import task_shapes, unrolled_graphs
+from .states import hidden_states
 from .style import style
 from .tagged import tagged_text
 from .text import stateful_windows, text_window
@@ -22,6 +23,7 @@ __all__ = [
     "curves",
     "distributions",
     "heatmap",
+    "hidden_states",
     "panels",
     "pictures",
     "stateful_windows",

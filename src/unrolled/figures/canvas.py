@@ -186,6 +186,29 @@ class Canvas:
         )
         self._add("panel", name, patch)
 
+    def frame(
+        self,
+        name: str,
+        lower_left: Point,
+        upper_right: Point,
+        *,
+        role: str,
+        radius: float = CORNER,
+    ) -> None:
+        """Draw an outline around what belongs together, in front of panels and pictures."""
+        (x0, y0), (x1, y1) = lower_left, upper_right
+        patch = FancyBboxPatch(
+            (x0, y0),
+            x1 - x0,
+            y1 - y0,
+            boxstyle=f"round,pad=0,rounding_size={radius}",
+            facecolor="none",
+            edgecolor=colour(role),
+            linewidth=MUTED_WIDTH if role == "muted" else LINE_WIDTH,
+            zorder=1.5,
+        )
+        self._add("frame", name, patch)
+
     def label(
         self,
         name: str,
@@ -287,16 +310,7 @@ class Canvas:
         image = AxesImage(self._axes, extent=extent, origin="upper", interpolation="none", zorder=1)
         image.set_data(np.stack([greys] * 3, axis=-1))
         self._add("picture", name, image)
-        frame = Rectangle(
-            (x, y),
-            width,
-            height,
-            facecolor="none",
-            edgecolor=colour("muted"),
-            linewidth=MUTED_WIDTH,
-            zorder=3,
-        )
-        self._add("box", name, frame)
+        self.frame(name, (x, y), (x + width, y + height), role="muted", radius=0.0)
 
     @staticmethod
     def _fill(role: str, muted: bool) -> str:

@@ -129,6 +129,11 @@ def unrolled_graph(
 class Drawing:
     """Places a network on a canvas. A column is a moment, a row is a depth."""
 
+    #: Width of the narrowest box.
+    least = MIN_BOX_WIDTH
+    #: From the upper direction of a layer to where both are joined.
+    joint_gap = JOINT_GAP
+
     def __init__(self, network: Network, canvas: Canvas) -> None:
         self.net = network
         self.canvas = canvas
@@ -136,7 +141,7 @@ class Drawing:
         labels = [self.state_label(state, 1, "forward") for state in states]
         labels += [label for label in (*network.inputs, *network.outputs) if label is not None]
         widest = max(text_width(label) for label in labels)
-        self.width = max(MIN_BOX_WIDTH, widest + BOX_PADDING)
+        self.width = max(self.least, widest + BOX_PADDING)
         self.half = self.width / 2
         # The two directions stand side by side, so that arrows pass beside their boxes.
         self.shift = 0.7 * self.width if network.bidirectional else 0.0
@@ -158,7 +163,7 @@ class Drawing:
             rows[layer, "forward"] = y
             if self.net.bidirectional:
                 rows[layer, "backward"] = y + BOX_HEIGHT + PAIR_GAP
-                y = rows[layer, "joint"] = rows[layer, "backward"] + TALL + JOINT_GAP
+                y = rows[layer, "joint"] = rows[layer, "backward"] + TALL + self.joint_gap
                 y -= TALL
         rows["output"] = y + BOX_HEIGHT + ROW_GAP
         rows["loss"] = rows["output"] + TALL + ROW_GAP * 0.75 + LOSS_RADIUS
@@ -233,7 +238,7 @@ class Drawing:
             for direction in self.net.directions:
                 box = self.state_name(name, layer, direction)
                 centre = self.state_at(x, layer, direction)
-                self.draw_state(box, centre, state, (layer, direction), muted=muted)
+                self.draw_state(name, box, centre, (state, layer, direction), muted=muted)
                 if below is not None:
                     arrow, end = f"{below}-{box}", centre[1] - TALL
                     self.canvas.wire(arrow, [(centre[0], bottom), (centre[0], end)], muted=muted)
@@ -252,11 +257,11 @@ class Drawing:
             self.weight(arrow, (x - 0.06, bottom + ROW_GAP / 2), "output", muted=muted)
 
     def draw_state(
-        self, name: str, centre: Point, label: str, place: tuple[int, str], *, muted: bool
+        self, step: str, name: str, centre: Point, state: tuple[str, int, str], *, muted: bool
     ) -> None:
-        """Draw the state of one layer in one direction."""
-        text = self.state_label(label, *place)
-        self.canvas.box(name, centre, (self.width, BOX_HEIGHT), text, "state", muted=muted)
+        """Draw the box of a state: its label, its layer and its direction."""
+        text, size = self.state_label(*state), (self.width, BOX_HEIGHT)
+        self.canvas.box(name, centre, size, text, "state", muted=muted)
 
     def draw_joint(self, name: str, x: float, layer: int, *, muted: bool) -> tuple[str, float]:
         """Draw the bar that joins the directions of a layer; return its name and its top."""
