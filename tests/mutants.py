@@ -917,8 +917,8 @@ MUTANTS = [
     Mutant(
         "log_softmax over the batch",
         "models.py",
-        "logits, state = self(tokens[:, None], state)\n        return F.log_softmax(logits[:, 0], dim=-1)",
-        "logits, state = self(tokens[:, None], state)\n        return F.log_softmax(logits[:, 0], dim=0)",
+        "self(tokens[:, None], state)\n        return F.log_softmax(logits[:, 0], dim=-1)",
+        "self(tokens[:, None], state)\n        return F.log_softmax(logits[:, 0], dim=0)",
         MODELS,
     ),
     Mutant(
