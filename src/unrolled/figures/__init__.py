@@ -4,6 +4,7 @@ Time runs from left to right, depth runs upwards, gradients run from right to le
 returns a `matplotlib.figure.Figure`: as the last line of a notebook cell it shows itself.
 """
 
+from .batches import padded_batch
 from .cell import cell_diagram
 from .distributions import distributions
 from .graph import unrolled_graph
@@ -24,6 +25,7 @@ __all__ = [
     "distributions",
     "heatmap",
     "hidden_states",
+    "padded_batch",
     "panels",
     "pictures",
     "stateful_windows",
