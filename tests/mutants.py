@@ -930,7 +930,7 @@ MUTANTS = [
     ),
     Mutant(
         "token past the vocabulary",
-        "models.py",
+        "data/checking.py",
         "tokens.max() >= vocab_size",
         "tokens.max() > vocab_size",
         MODELS,

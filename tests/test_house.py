@@ -630,11 +630,11 @@ BELOW = {
     "bptt": {"cells", "layers"},
     "attention": {"cells", "layers", "scan"},
     "models": {"cells", "layers", "scan", "attention", "data"},
-    "decoding": {"cells", "layers", "scan", "attention", "models"},
+    "decoding": {"cells", "layers", "scan", "attention", "models", "data"},
     "checkpoints": {"cells", "layers"},
     "training": {"cells", "layers", "scan", "attention", "models", "checkpoints", "figures"},
 }
-BELOW |= {"data": {"data"}, "metrics": set(), "figures": {"figures"}, "ngrams": set()}
+BELOW |= {"data": {"data"}, "metrics": set(), "figures": {"figures"}, "ngrams": {"data"}}
 
 
 def imported_modules(package, path):

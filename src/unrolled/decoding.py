@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from unrolled.data.checking import check_tokens
 from unrolled.layers import State
 
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
@@ -140,10 +141,6 @@ def greedy(step: Step, state: State, *, bos: Tensor, eos: int, max_steps: int) -
 
 
 def _check_start(bos: Tensor, max_steps: int) -> None:
-    if not isinstance(bos, Tensor) or bos.dtype != torch.int64:
-        kind = bos.dtype if isinstance(bos, Tensor) else type(bos).__name__
-        raise TypeError(f"bos is {kind}; expected an int64 tensor such as torch.tensor([0])")
-    if bos.dim() != 1 or not len(bos):
-        raise ValueError(f"bos has shape {tuple(bos.shape)}; expected (batch,), one token for each")
+    check_tokens("bos", bos, ("batch",))
     if max_steps < 1:
         raise ValueError(f"max_steps is {max_steps}; expected at least 1")

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unrolled.data import CaptionBatch, MaskedWindow, SequenceBatch, Window
+from unrolled.data.checking import check_tokens
 from unrolled.layers import Bidirectional, State, final_hidden, map_state, step_mask
 
 POOLINGS = ("last", "mean", "max")
@@ -209,7 +210,7 @@ class LanguageModel(nn.Module):
         ValueError
             If it has another shape, or a token is not in the vocabulary.
         """
-        check_tokens(tokens, self.vocab_size)
+        check_tokens("tokens", tokens, ("batch", "time"), self.vocab_size)
         outputs, state = self.layer(self.embedding(tokens), state)  # (batch, time, hidden)
         return self.read_out(outputs), state
 
@@ -395,7 +396,7 @@ class Captioner(nn.Module):
 
     def read(self, tokens: Tensor, state: CaptionerState) -> tuple[Tensor, CaptionerState]:
         """Read ``tokens (batch, time)``; give logits ``(batch, time, vocab)`` and the new state."""
-        check_tokens(tokens, self.vocab_size)
+        check_tokens("tokens", tokens, ("batch", "time"), self.vocab_size)
         x = self.embedding(tokens)  # (batch, time, embedding)
         if self.context == "every step":
             beside = state.picture[:, None].expand(-1, x.shape[1], -1)
@@ -534,22 +535,5 @@ def _true_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int) -> Ten
                 f"{len(mask)} lengths came for a batch of {len(tokens)}; expected one for each"
             )
         tokens = tokens.masked_fill(~mask, 0)
-    check_tokens(tokens, vocab_size)
+    check_tokens("tokens", tokens, ("batch", "time"), vocab_size)
     return tokens
-
-
-def check_tokens(tokens: Tensor, vocab_size: int) -> None:
-    """Raise an error that says what is wrong with tokens that should be ``(batch, time)``."""
-    if not isinstance(tokens, Tensor) or tokens.is_floating_point() or tokens.is_complex():
-        kind = f"{tokens.dtype}" if isinstance(tokens, Tensor) else type(tokens).__name__
-        raise TypeError(f"tokens is {kind}; expected an int64 tensor, as Vocab.encode gives it")
-    if tokens.dim() != 2 or 0 in tokens.shape:
-        raise ValueError(
-            f"tokens has shape {tuple(tokens.shape)}; expected (batch, time), at least one of "
-            "each: for a single text add the batch axis with tokens[None]"
-        )
-    if tokens.min() < 0 or tokens.max() >= vocab_size:
-        raise ValueError(
-            f"tokens go from {int(tokens.min())} to {int(tokens.max())}; expected 0 to "
-            f"{vocab_size - 1}: were they made with the vocabulary of this model?"
-        )

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unrolled.data.checking import check_tokens
+
 
 class _Order(NamedTuple):
     """What is known of all grams of one length. A gram's number is its place in ``keys``."""
@@ -175,19 +177,7 @@ class NGramModel:
         return np.log(probability)
 
     def _checked(self, tokens: Tensor) -> NDArray[np.int64]:
-        if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64:
-            kind = tokens.dtype if isinstance(tokens, Tensor) else type(tokens).__name__
-            raise TypeError(f"tokens is {kind}; expected an int64 tensor, as Vocab.encode gives it")
-        if tokens.dim() != 1 or not len(tokens):
-            raise ValueError(
-                f"tokens has shape {tuple(tokens.shape)}; expected (time,), one text that is not "
-                "empty"
-            )
-        if tokens.min() < 0 or tokens.max() >= self.vocab_size:
-            raise ValueError(
-                f"tokens go from {int(tokens.min())} to {int(tokens.max())}; expected 0 to "
-                f"{self.vocab_size - 1}, with vocab_size {self.vocab_size}"
-            )
+        check_tokens("tokens", tokens, ("time",), self.vocab_size)
         return tokens.numpy()
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from unrolled.data.checking import check_tokens
+
 
 class Window(NamedTuple):
     """Tokens, and for each the token that follows it: both ``int64``, ``(batch, time)``."""
@@ -131,16 +133,7 @@ class RandomWindows:
 
 
 def _check(tokens: Tensor, least: int, **numbers: int) -> None:
-    if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64:
-        kind = tokens.dtype if isinstance(tokens, Tensor) else type(tokens).__name__
-        raise TypeError(
-            f"tokens are of type {kind}; expected a tensor of int64, as Vocab.encode gives"
-        )
-    if tokens.dim() != 1:
-        raise ValueError(
-            f"tokens have shape {tuple(tokens.shape)}; expected one dimension, (length,): the text "
-            "as one sequence"
-        )
+    check_tokens("tokens", tokens, ("length",))
     for name, number in numbers.items():
         if number < 1:
             raise ValueError(f"{name} is {number}; expected at least 1")
