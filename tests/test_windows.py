@@ -129,13 +129,15 @@ MAKERS = [
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_windows_refuse_what_is_no_text(make):
-    with pytest.raises(ValueError, match=r"tokens has shape \(0,\); expected \(length,\), at least one"):
+    with pytest.raises(
+        ValueError, match=r"tokens has shape \(0,\); expected \(length,\), at least one"
+    ):
         make(text(0))
     with pytest.raises(ValueError, match=r"shape \(4, 5\); expected \(length,\)"):
         make(text(20).view(4, 5))
-    with pytest.raises(TypeError, match=r"torch.float32; expected a tensor of int64"):
+    with pytest.raises(TypeError, match=r"torch.float32; expected an int64 tensor"):
         make(torch.zeros(20))
-    with pytest.raises(TypeError, match="type list; expected a tensor of int64"):
+    with pytest.raises(TypeError, match="tokens is list; expected an int64 tensor"):
         make(list(range(20)))
 
 
