@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
+from unrolled.data import RomanBatches
+from unrolled.data.roman import END, SEPARATOR, roman_numerals
 from unrolled.exercises import catalogue, check_with_seed
 from unrolled.exercises.ch04 import loss_mask, pad, read_h_n
 
@@ -417,6 +419,14 @@ def test_the_mask_of_the_example_in_the_statement():
     mask = loss_mask(tokens, letters.index(">"), letters.index("."))
     shown = ["".join("1" if counts else "0" for counts in row) for row in mask.tolist()]
     assert shown == ["001111111", "011100000"]
+
+
+def test_the_mask_is_that_of_the_chapter():
+    task = roman_numerals()
+    separator, eos = task.vocab.encode([SEPARATOR, END]).tolist()
+    window = next(iter(RomanBatches(task, task.held_out, batch=500)))
+    tokens = torch.cat([window.inputs, window.targets[:, -1:]], dim=1)
+    assert torch.equal(loss_mask(tokens, separator, eos), window.mask)
 
 
 def share_of_padding(lengths, batch):

@@ -316,13 +316,13 @@ _ALWAYS_TWO = (
 
 READ = Exercise(
     id="04.2",
-    title="What `h_n` holds",
+    title="What the top layer knows",
     solution=read_h_n,
     cases=_h_n_cases,
     results=("top states",),
     axes={
         "h_n": ("layer and direction", "batch", "hidden"),
-        "top states": ("batch", "directions * hidden"),
+        "top states": ("batch", "unit"),
     },
     gradients=True,
     hints=(
@@ -517,6 +517,10 @@ def _everything_after_the_separator_but_ends(tokens, separator, eos):
     return begun & (tokens[:, 1:] != eos)
 
 
+def _all_but_ends(tokens, separator, eos):
+    return tokens[:, 1:] != eos
+
+
 def _zeros_taken_for_padding(tokens, separator, eos):
     return loss_mask(tokens, separator, eos) & (tokens[:, 1:] != 0)
 
@@ -609,6 +613,11 @@ MASK = Exercise(
             _everything_after_the_separator_but_ends,
             "You count all after the separator that is not `eos`: the first `eos` counts, and "
             "nothing after it does, whatever token it is.",
+        ),
+        Mistake(
+            _all_but_ends,
+            "You count every target that is not `eos`, and so the question, too: begin after the "
+            "separator, and let the first `eos` count.",
         ),
         Mistake(_zeros_taken_for_padding, _ZEROS),
         Mistake(
