@@ -36,12 +36,14 @@ def _run_forcing(submission: Callable[..., Any], arguments: dict[str, Any]) -> d
     if not isinstance(came, tuple) or len(came) != 3:
         return {"answer": kind_of(came)}
     inputs, targets, mask = came
-    if isinstance(inputs, Tensor) and inputs.dim() == 2 and not inputs.is_floating_point():
+    tensors = isinstance(inputs, Tensor) and isinstance(targets, Tensor)
+    if tensors and inputs.dim() == 2 and inputs.shape == targets.shape:
+        # Whoever cuts "start, words, end" in two reads the end, too, where nothing is asked.
         inputs = inputs.clone()
-        # Whoever cuts "start, caption, end" in two reads the end, too, where nothing is asked.
-        for row, caption in zip(inputs, arguments["captions"], strict=False):
-            after = row[len(caption) + 1 : len(caption) + 2]
-            after[after == arguments["eos"]] = arguments["pad"]
+        for caption, read, guessed in zip(arguments["captions"], inputs, targets, strict=False):
+            after = slice(len(caption) + 1, len(caption) + 2)
+            ends = read[after] == arguments["eos"]
+            read[after] = torch.where(ends, guessed[after], read[after])
     return {
         "answer": "a tuple of 3: inputs, targets and mask",
         "inputs": inputs,
@@ -116,6 +118,11 @@ def _one_step_too_long(captions, bos, eos, pad):
     return rows, targets, _counted(captions, rows.shape[1])
 
 
+def _whole_rows_twice(captions, bos, eos, pad):
+    rows = _padded_rows(captions, bos, eos, pad)
+    return rows, rows, rows != pad
+
+
 def _no_end_token(captions, bos, eos, pad):
     inputs, targets, _ = teacher_forcing(captions, bos, pad, pad)
     return inputs[:, :-1], targets[:, :-1], _counted(captions, targets.shape[1] - 1, 0)
@@ -140,6 +147,11 @@ def _end_token_does_not_count(captions, bos, eos, pad):
 def _mask_one_step_too_long(captions, bos, eos, pad):
     inputs, targets, _ = teacher_forcing(captions, bos, eos, pad)
     return inputs, targets, _counted(captions, targets.shape[1], 2)
+
+
+def _mask_one_step_too_long_from_the_inputs(captions, bos, eos, pad):
+    rows = _padded_rows(captions, bos, eos, pad)
+    return rows[:, :-1], rows[:, 1:], rows[:, :-1] != pad
 
 
 def _padding_counts(captions, bos, eos, pad):
@@ -171,6 +183,11 @@ def _padded_with_zeros(captions, bos, eos, pad):
     return teacher_forcing(captions, bos, eos, 0)
 
 
+def _padded_with_zeros_and_the_mask_from_them(captions, bos, eos, pad):
+    inputs, targets, _ = _padded_with_zeros(captions, bos, eos, pad)
+    return inputs, targets, targets != 0
+
+
 def _padding_before_the_caption(captions, bos, eos, pad):
     answers = teacher_forcing(captions, bos, eos, pad)
     time = answers[0].shape[1]
@@ -194,9 +211,20 @@ def _stacked_without_padding(captions, bos, eos, pad):
     return rows[:, :-1], rows[:, 1:], torch.ones(rows[:, 1:].shape, dtype=torch.bool)
 
 
+_TOO_LONG = (
+    "Your mask counts a step after the end token: a caption of n words has n + 1 targets that "
+    "count."
+)
+_ZEROS = (
+    "Your padding is 0, which may be a word: use `pad`. `pad_sequence` takes it as `padding_value`."
+)
 _COPIES = (
     "Your inputs hold no `bos`, so each is its own target and the model learns to copy: the start "
     "token comes first, and every word moves one step on."
+)
+_LONG_ROWS = (
+    "Your rows are one step too long: nothing is guessed after `eos`, so it is no input, and `bos` "
+    "is no target. Both have one step more than the longest caption has words."
 )
 _END_LAST = (
     "Your `eos` stands after the padding: a model would have to write padding first. It comes "
@@ -233,11 +261,7 @@ FORCING = Exercise(
             "step is the token one step later, and the last one is `eos`.",
         ),
         Mistake(_inputs_without_start, _COPIES),
-        Mistake(
-            _one_step_too_long,
-            "Your rows are one step too long: nothing is guessed after `eos`, so it is no input, "
-            "and both have a step more than the longest caption has words.",
-        ),
+        Mistake(_one_step_too_long, _LONG_ROWS),
         Mistake(
             _no_end_token,
             "Your targets hold no `eos`, so the model never learns to stop: after the last word it "
@@ -249,11 +273,7 @@ FORCING = Exercise(
             "Your mask ends with the last word: the end token is a target, too, and counts, or the "
             "model never learns to stop.",
         ),
-        Mistake(
-            _mask_one_step_too_long,
-            "Your mask counts a step after the end token: a caption of n words has n + 1 targets "
-            "that count.",
-        ),
+        Mistake(_mask_one_step_too_long, _TOO_LONG),
         Mistake(
             _padding_counts,
             "Your mask counts the padding: it is true only up to and including the end token of "
@@ -269,11 +289,7 @@ FORCING = Exercise(
             "and the model never learns to stop. Make the mask from the lengths.",
         ),
         Mistake(_mask_of_floats, _BOOL),
-        Mistake(
-            _padded_with_zeros,
-            "Your padding is 0, which may be a word: use `pad`. `pad_sequence` takes it as "
-            "`padding_value`.",
-        ),
+        Mistake(_padded_with_zeros, _ZEROS),
         Mistake(
             _padding_before_the_caption,
             "Your padding stands before the captions: they begin at the first step, so that the "
@@ -297,8 +313,11 @@ FORCING = Exercise(
     ),
     inherited=(
         Mistake(_words_only_as_inputs, _COPIES),
+        Mistake(_whole_rows_twice, _LONG_ROWS),
         Mistake(_end_token_after_the_padding_and_the_mask_from_it, _END_LAST),
         Mistake(_mask_of_whole_numbers, _BOOL),
+        Mistake(_mask_one_step_too_long_from_the_inputs, _TOO_LONG),
+        Mistake(_padded_with_zeros_and_the_mask_from_them, _ZEROS),
     ),
 )
 
@@ -359,11 +378,11 @@ def _greedy_cases(draw: Draw) -> list[Case]:
         # The tokens that end captions and begin them are not 0, and no caption ends by chance.
         batch, vocab = len(lengths), draw.sizes(1, low=10, high=14)[0]
         bos, eos = (torch.randperm(vocab - 1, generator=draw.generator)[:2] + 1).tolist()
-        scores = draw.normal(batch, max_steps + 2, vocab, vocab).clamp(-2, 2)
-        scores[..., [bos, eos, 0]] = -3.0
+        scores = draw.normal(batch, max_steps + 2, vocab, vocab).tanh()
+        scores[..., [bos, eos, 0]] = -2.0
         for picture, length in enumerate(lengths):
             if length is not None:
-                scores[picture, length - 1, :, eos] = 3.0
+                scores[picture, length - 1, :, eos] = 2.0
         arguments = {
             "step": _Steps(torch.log_softmax(scores, dim=-1), 0),
             "state": torch.stack([torch.arange(batch), torch.zeros(batch).long()], dim=1),
@@ -461,6 +480,17 @@ def _stops_where_all_end_at_once(step, state, bos, eos, max_steps):
     return torch.stack(chosen, 1)
 
 
+def _stops_before_all_end_at_once(step, state, bos, eos, max_steps):
+    tokens, chosen = bos, []
+    for _ in range(max_steps):
+        log_probs, state = step(tokens, state)
+        tokens = log_probs.argmax(1)
+        if (tokens == eos).all():
+            break
+        chosen.append(tokens)
+    return torch.stack(chosen, 1)
+
+
 def _goes_on_after_the_end(step, state, bos, eos, max_steps):
     tokens, chosen, ended = bos, [], bos != bos
     while len(chosen) < max_steps and not ended.all():
@@ -555,9 +585,9 @@ _WHOLE_LENGTH = (
     "Your loop always goes `max_steps` steps: stop as soon as every caption has ended, which a "
     "tensor of truth values, one for each caption, remembers."
 )
-_JUNK = (
-    "Your captions go on after their end: what a caption that has ended says next means nothing. "
-    "Put `eos` there until the others have ended, too."
+_AT_ONCE = (
+    "Your loop stops only where all captions say `eos` at the same step: remember which have ended "
+    "before, and what they say afterwards becomes `eos`."
 )
 
 GREEDY = Exercise(
@@ -608,12 +638,12 @@ GREEDY = Exercise(
             _stops_with_the_first_caption_of_the_batch,
             "Your loop looks at the first caption of the batch only: go on until all have ended.",
         ),
+        Mistake(_stops_where_all_end_at_once, _AT_ONCE),
         Mistake(
-            _stops_where_all_end_at_once,
-            "Your loop stops only where all captions say `eos` at the same step: remember which "
-            "have ended before, and what they say afterwards becomes `eos`.",
+            _goes_on_after_the_end,
+            "Your captions go on after their end: what a caption that has ended says next means "
+            "nothing. Put `eos` there until the others have ended, too.",
         ),
-        Mistake(_goes_on_after_the_end, _JUNK),
         Mistake(
             _filled_with_zeros,
             "Your captions are filled up with 0, which may be a word: after its first `eos` a "
@@ -669,6 +699,7 @@ GREEDY = Exercise(
     ),
     inherited=(
         Mistake(_never_stops_but_filled, _WHOLE_LENGTH),
+        Mistake(_stops_before_all_end_at_once, _AT_ONCE),
         Mistake(
             _one_after_the_other,
             "Your tokens stand in one long row: `torch.stack(chosen, dim=1)` makes a row of each "
@@ -1028,6 +1059,12 @@ def _end_not_compared_where_it_was_cut(tokens, targets, eos):
     return _share(tokens, targets, lambda row, wanted: _words(row, eos) == _words(wanted, eos))
 
 
+def _as_many_steps_expected(tokens, targets, eos):
+    ends = (targets == eos).long()
+    counts = ends.cumsum(1) - ends == 0
+    return ((tokens == targets) | ~counts).all(1).double().mean()
+
+
 def _place_of_an_end_that_is_not_there(tokens, targets, eos):
     def right(row, wanted):
         end = int((torch.tensor(row) == eos).int().argmax())
@@ -1147,6 +1184,11 @@ EXACT = Exercise(
             _end_not_compared_where_it_was_cut,
             "Right, until a caption was cut before its end: without `eos` it is not right, even if "
             "all its words are. Compare the end token, too.",
+        ),
+        Mistake(
+            _as_many_steps_expected,
+            "Right, where both have as many steps: but a model may stop before the longest target "
+            "ends, or go on. Compare row by row, or cut the tokens and fill them up first.",
         ),
         Mistake(
             _place_of_an_end_that_is_not_there,
