@@ -109,13 +109,6 @@ MUTANTS = [
         LAYERS,
     ),
     Mutant(
-        "padding in both directions",
-        "layers.py",
-        "        x = zero_padding(x, lengths)\n        ahead",
-        "        ahead",
-        LAYERS,
-    ),
-    Mutant(
         "states of the directions exchanged",
         "layers.py",
         "BidirectionalState(end, start)",

@@ -285,7 +285,6 @@ class Bidirectional(nn.Module):
         if not isinstance(state, BidirectionalState):
             came = type(state).__name__
             raise ValueError(f"the state is {came}; expected BidirectionalState(forward, backward)")
-        x = zero_padding(x, lengths)
         ahead, end = self.forward_layer(x, state.forward, lengths)
         back, start = self.backward_layer(reverse_steps(x, lengths), state.backward, lengths)
         outputs = torch.cat([ahead, reverse_steps(back, lengths)], dim=2)
