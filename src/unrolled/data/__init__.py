@@ -1,5 +1,6 @@
 """The data of the book, one module for each task; nothing is downloaded unless a page says so."""
 
+from unrolled.data.calls import CallTagging, Statements, call_tagging, tagged_statements
 from unrolled.data.captions import CaptionBatch
 from unrolled.data.corpora import Corpus, corpus
 from unrolled.data.prose import LabelledTexts, ProseOrProgram, prose_or_program
@@ -15,14 +16,17 @@ from unrolled.data.roman import RomanBatches, RomanNumerals, roman_numeral, roma
 from unrolled.data.sequences import LengthBatches, SequenceBatch
 from unrolled.data.vocab import Vocab
 from unrolled.data.windows import ContiguousWindows, MaskedWindow, RandomWindows, Window
+from unrolled.data.words import LanguageWords, language_words
 
 __all__ = [
+    "CallTagging",
     "CaptionBatch",
     "ClosingQuote",
     "ContiguousWindows",
     "Corpus",
     "Highlighting",
     "LabelledTexts",
+    "LanguageWords",
     "LengthBatches",
     "MaskedWindow",
     "ProseOrProgram",
@@ -30,14 +34,18 @@ __all__ = [
     "RomanBatches",
     "RomanNumerals",
     "SequenceBatch",
+    "Statements",
     "TaggedText",
     "Vocab",
     "Window",
+    "call_tagging",
     "closing_quotes",
     "colour_letters",
     "corpus",
     "highlighting",
+    "language_words",
     "prose_or_program",
     "roman_numeral",
     "roman_numerals",
+    "tagged_statements",
 ]

@@ -1,0 +1,143 @@
+"""Statements whose letters are tagged: what is called, what is left out, whatever the Python."""
+
+import tokenize
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from unrolled.data import call_tagging
+from unrolled.data.calls import LONGEST, SHORTEST, tagged_statements
+
+
+@pytest.fixture(scope="module")
+def task():
+    return call_tagging()
+
+
+def marks(source):
+    """Statements, and a letter for the class of each of theirs."""
+    return [
+        (text, "".join(".kncs"[label] for label in labels))
+        for text, labels in tagged_statements(source)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("y = f(g)", "n...c.n."),
+        ("f (x)", "c..n."),  # spaces before the bracket
+        ("a.b(c)(d)", "n.c.n..n."),
+        ("f(x)[0](y)", "c.n.....n."),
+        ("x = (y)", "n....n."),
+        ("return (x)", "kkkkkk..n."),  # a keyword is never called
+        ("print(not(x))", "ccccc.kkk.n.."),
+        ("def f(x): g(x)", "kkk.n.n...c.n."),
+        ("async def f(x): pass", "kkkkk.kkk.n.n...kkkk"),
+        ("class A(B): pass", "kkkkk.n.n...kkkk"),
+        ("@cache(1)", ".ccccc..."),
+        ("match = case(_)", "nnnnn...cccc.n."),  # keywords in some places only
+        ("x = 0x1f + 1_0j", "n..............".replace("n", "n", 1)),
+        ("x = b'a(b)' 'c'", "n...sssssss.sss"),
+        ("x = f'{g(1)}' + h(2)", "n...sssssssss...c..."),
+        ("x = f'{a:{b}}' f'{c!r}'", "n...ssssssssss.ssssssss"),
+        ("x = '#'", "n...sss"),
+    ],
+)
+def test_classes_of_a_statement(source, expected):
+    assert marks(source) == [(source, expected)]
+
+
+def test_a_statement_goes_from_its_first_token_to_its_last():
+    source = "if x:\n    f(x)  # y\n\n# z\n    a = 1; b = 2\n"
+    expected = [("if x:", "kk.n."), ("f(x)", "c.n."), ("a = 1; b = 2", "n......n....")]
+    assert marks(source) == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""A docstring."""',
+        "'a' f'b'",
+        "x = (1,\n     2)",
+        "x = 1 + \\\n    2",
+        "x = '''\n'''",
+        "# x",
+    ],
+)
+def test_statements_that_are_left_out(source):
+    assert marks(source) == []
+    assert marks(f"f(x)\n{source}\ng(y)\n") == [("f(x)", "c.n."), ("g(y)", "c.n.")]
+
+
+def test_f_strings_are_strings_also_where_they_are_many_tokens(monkeypatch):
+    source = "x = f'a{f\"b(c)\"}' + g(y)"
+    expected = [(source, "n...ssssssssssssss...c.n.")]
+    assert marks(source) == expected  # with this interpreter's own tokens
+
+    def tokens(readline):  # those of Python 3.12 and later
+        for kind, text, begin in [
+            ("NAME", "x", 0),
+            ("OP", "=", 2),
+            ("FSTRING_START", "f'", 4),
+            ("FSTRING_MIDDLE", "a", 6),
+            ("OP", "{", 7),
+            ("FSTRING_START", 'f"', 8),
+            ("FSTRING_MIDDLE", "b(c)", 10),
+            ("FSTRING_END", '"', 14),
+            ("OP", "}", 15),
+            ("FSTRING_END", "'", 16),
+            ("OP", "+", 19),
+            ("NAME", "g", 21),
+            ("OP", "(", 22),
+            ("NAME", "y", 23),
+            ("OP", ")", 24),
+            ("NEWLINE", "", 25),
+        ]:
+            yield SimpleNamespace(
+                type=kind,
+                string=text,
+                start=(1, begin),
+                end=(1, begin + len(text)),
+                line=source,
+            )
+
+    source = "x = f'a{f\"b(c)\"}'  + g(y)"
+    monkeypatch.setattr(tokenize, "generate_tokens", tokens)
+    monkeypatch.setattr(tokenize, "tok_name", {token.type: token.type for token in tokens(None)})
+    assert marks(source) == [(source, "n...sssssssssssss....c.n.")]
+
+
+def test_the_task_keeps_what_it_says(task):
+    texts = [["".join(task.vocab.decode(tokens)) for tokens in part.tokens] for part in task[:2]]
+    assert not set(texts[0]) & set(texts[1])
+    for part, found in zip(task[:2], texts, strict=True):
+        assert len(set(found)) == len(found)
+        assert all(SHORTEST <= len(text) <= LONGEST and "\n" not in text for text in found)
+        assert min(map(len, found)) == SHORTEST
+        assert max(map(len, found)) > LONGEST - 5
+        for tokens, labels in zip(*part, strict=True):
+            assert tokens.dtype == labels.dtype == torch.int64
+            assert tokens.shape == labels.shape
+    assert len(texts[0]) == pytest.approx(23_600, rel=0.03)
+    assert len(texts[1]) == pytest.approx(2_340, rel=0.03)
+
+
+def test_a_called_name_ends_before_a_bracket_and_no_other_name_does(task):
+    letters = {name: number for number, name in enumerate(task.classes)}
+    for tokens, labels in zip(*task.held_out, strict=True):
+        text = "".join(task.vocab.decode(tokens))
+        for t, label in enumerate(labels.tolist()):
+            last = t + 1 == len(text) or labels[t + 1] != label
+            if label == letters["call"] and last:
+                assert text[t + 1 :].lstrip().startswith("(")
+            if label == letters["name"] and last and text[t + 1 : t + 2] == "(":
+                assert text.lstrip("@").split()[0] in ("def", "class", "async")
+
+
+def test_each_class_has_the_documented_share(task):
+    counts = torch.cat(task.held_out.labels).bincount(minlength=5).double()
+    shares = dict(zip(task.classes, (counts / counts.sum()).tolist(), strict=True))
+    assert 0.4 < shares["name"] < 0.55
+    assert 0.08 < shares["call"] < 0.18
