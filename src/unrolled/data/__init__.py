@@ -13,6 +13,7 @@ from unrolled.data.python_source import (
     highlighting,
 )
 from unrolled.data.roman import RomanBatches, RomanNumerals, roman_numeral, roman_numerals
+from unrolled.data.sentences import Intents, Opinions, intents, opinions
 from unrolled.data.sequences import LengthBatches, SequenceBatch
 from unrolled.data.vocab import Vocab
 from unrolled.data.windows import ContiguousWindows, MaskedWindow, RandomWindows, Window
@@ -25,10 +26,12 @@ __all__ = [
     "ContiguousWindows",
     "Corpus",
     "Highlighting",
+    "Intents",
     "LabelledTexts",
     "LanguageWords",
     "LengthBatches",
     "MaskedWindow",
+    "Opinions",
     "ProseOrProgram",
     "RandomWindows",
     "RomanBatches",
@@ -43,7 +46,9 @@ __all__ = [
     "colour_letters",
     "corpus",
     "highlighting",
+    "intents",
     "language_words",
+    "opinions",
     "prose_or_program",
     "roman_numeral",
     "roman_numerals",
