@@ -77,7 +77,7 @@ def language_words() -> LanguageWords:
     >>> task.languages[:3]
     ('English', 'Dutch', 'German')
     >>> task.shared["januari"]
-    ('Dutch', 'Swedish', 'Indonesian')
+    ('Dutch', 'Swedish', 'Indonesian', 'Swahili')
     """
     spoken: dict[str, list[int]] = {}  # word: the languages that have it
     for label, code in enumerate(LANGUAGES):
