@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from unrolled.data import call_tagging
+from unrolled.data import call_tagging, calls
 from unrolled.data.calls import LONGEST, SHORTEST, tagged_statements
 
 
@@ -38,7 +38,7 @@ def marks(source):
         ("class A(B): pass", "kkkkk.n.n...kkkk"),
         ("@cache(1)", ".ccccc..."),
         ("match = case(_)", "nnnnn...cccc.n."),  # keywords in some places only
-        ("x = 0x1f + 1_0j", "n..............".replace("n", "n", 1)),
+        ("x = 0x1f + 1_0j", "n.............."),
         ("x = b'a(b)' 'c'", "n...sssssss.sss"),
         ("x = f'{g(1)}' + h(2)", "n...sssssssss...c..."),
         ("x = f'{a:{b}}' f'{c!r}'", "n...ssssssssss.ssssssss"),
@@ -73,7 +73,7 @@ def test_statements_that_are_left_out(source):
 
 def test_f_strings_are_strings_also_where_they_are_many_tokens(monkeypatch):
     source = "x = f'a{f\"b(c)\"}' + g(y)"
-    expected = [(source, "n...ssssssssssssss...c.n.")]
+    expected = [(source, "n...sssssssssssss...c.n.")]
     assert marks(source) == expected  # with this interpreter's own tokens
 
     def tokens(readline):  # those of Python 3.12 and later
@@ -88,12 +88,12 @@ def test_f_strings_are_strings_also_where_they_are_many_tokens(monkeypatch):
             ("FSTRING_END", '"', 14),
             ("OP", "}", 15),
             ("FSTRING_END", "'", 16),
-            ("OP", "+", 19),
-            ("NAME", "g", 21),
-            ("OP", "(", 22),
-            ("NAME", "y", 23),
-            ("OP", ")", 24),
-            ("NEWLINE", "", 25),
+            ("OP", "+", 18),
+            ("NAME", "g", 20),
+            ("OP", "(", 21),
+            ("NAME", "y", 22),
+            ("OP", ")", 23),
+            ("NEWLINE", "", 24),
         ]:
             yield SimpleNamespace(
                 type=kind,
@@ -103,10 +103,9 @@ def test_f_strings_are_strings_also_where_they_are_many_tokens(monkeypatch):
                 line=source,
             )
 
-    source = "x = f'a{f\"b(c)\"}'  + g(y)"
     monkeypatch.setattr(tokenize, "generate_tokens", tokens)
     monkeypatch.setattr(tokenize, "tok_name", {token.type: token.type for token in tokens(None)})
-    assert marks(source) == [(source, "n...sssssssssssss....c.n.")]
+    assert marks(source) == expected
 
 
 def test_the_task_keeps_what_it_says(task):
@@ -116,12 +115,26 @@ def test_the_task_keeps_what_it_says(task):
         assert len(set(found)) == len(found)
         assert all(SHORTEST <= len(text) <= LONGEST and "\n" not in text for text in found)
         assert min(map(len, found)) == SHORTEST
-        assert max(map(len, found)) > LONGEST - 5
         for tokens, labels in zip(*part, strict=True):
             assert tokens.dtype == labels.dtype == torch.int64
             assert tokens.shape == labels.shape
     assert len(texts[0]) == pytest.approx(23_600, rel=0.03)
     assert len(texts[1]) == pytest.approx(2_340, rel=0.03)
+
+
+def test_statements_that_are_too_short_or_too_long_are_left_out(monkeypatch):
+    lengths = (SHORTEST - 1, SHORTEST, LONGEST, LONGEST + 1)
+    lines = ["f(" + "x" * (length - 3) + ")" for length in lengths]
+    lines += ["x = '\t tab'", lines[1]]  # a letter that the vocabulary does not have; a line again
+    sources = {"graphlib": [lines[2], "held_out = 1"], "json": ["held_out = 1"]}
+    monkeypatch.setattr(
+        calls, "module_source", lambda module: "\n".join(sources.get(module, lines))
+    )
+    task = call_tagging()
+    assert ["".join(task.vocab.decode(tokens)) for tokens in task.train.tokens] == lines[1:3]
+    held_out = ["".join(task.vocab.decode(tokens)) for tokens in task.held_out.tokens]
+    assert held_out == ["held_out = 1"]
+    assert task.held_out.labels[0].tolist() == [2] * 8 + [0] * 4
 
 
 def test_a_called_name_ends_before_a_bracket_and_no_other_name_does(task):

@@ -94,7 +94,7 @@ def tagged_statements(source: str) -> list[tuple[str, list[int]]]:
     >>> for text, labels in tagged_statements("if x:\n    print(x + 1)  # so\n"):
     ...     print(text, "".join("okncs"[label] for label in labels))
     if x: kkono
-    print(x + 1) cccccononoooo
+    print(x + 1) ccccconooooo
     """
     found = []
     for statement in _statements(source):
