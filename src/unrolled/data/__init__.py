@@ -1,7 +1,16 @@
 """The data of the book, one module for each task; nothing is downloaded unless a page says so."""
 
 from unrolled.data.calls import CallTagging, Statements, call_tagging, tagged_statements
-from unrolled.data.captions import CaptionBatch
+from unrolled.data.captions import (
+    CaptionBatch,
+    CaptionBatches,
+    HandwrittenNumbers,
+    NumberPictures,
+    Wording,
+    handwritten_numbers,
+    number_in_words,
+    scanned_digits,
+)
 from unrolled.data.corpora import Corpus, corpus
 from unrolled.data.prose import LabelledTexts, ProseOrProgram, prose_or_program
 from unrolled.data.python_source import (
@@ -22,15 +31,18 @@ from unrolled.data.words import LanguageWords, language_words
 __all__ = [
     "CallTagging",
     "CaptionBatch",
+    "CaptionBatches",
     "ClosingQuote",
     "ContiguousWindows",
     "Corpus",
+    "HandwrittenNumbers",
     "Highlighting",
     "Intents",
     "LabelledTexts",
     "LanguageWords",
     "LengthBatches",
     "MaskedWindow",
+    "NumberPictures",
     "Opinions",
     "ProseOrProgram",
     "RandomWindows",
@@ -41,16 +53,20 @@ __all__ = [
     "TaggedText",
     "Vocab",
     "Window",
+    "Wording",
     "call_tagging",
     "closing_quotes",
     "colour_letters",
     "corpus",
+    "handwritten_numbers",
     "highlighting",
     "intents",
     "language_words",
+    "number_in_words",
     "opinions",
     "prose_or_program",
     "roman_numeral",
     "roman_numerals",
+    "scanned_digits",
     "tagged_statements",
 ]

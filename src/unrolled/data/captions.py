@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -12,16 +13,34 @@ from torch.nn.utils.rnn import pad_sequence
 
 from unrolled.data.vocab import Vocab
 
-UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 SIZE = 8  # pixels, of a scan
 PLACES = 3  # scans side by side in a picture, at most
-#: scikit-learn's file holds the digits of one person after another, always in the same order; this
-#: is where the eleventh person begins.
+#: scikit-learn's file repeats one series of digits 14 times, most likely once for each person who
+#: wrote; this is where the eleventh series begins.
 FIRST_HELD_OUT_SCAN = 1287
 #: Shares of the pictures with one, two and three digits.
 DIGITS = (0.1, 0.3, 0.6)
@@ -72,6 +91,8 @@ class Wording:
         All tokens of all numbers, and ``"<bos>"`` and ``"<eos>"``.
     bos, eos : int
         The start token and the end token.
+    longest : int
+        Tokens of the longest caption, the end token included.
 
     Raises
     ------
@@ -92,9 +113,10 @@ class Wording:
         if by not in ("letters", "words"):
             raise ValueError(f"by is {by!r}; expected 'letters' or 'words'")
         self.by = by
-        tokens = {token for number in range(1000) for token in self.cut(number)}
-        self.vocab = Vocab([*tokens, "<bos>", "<eos>"])
+        captions = [self.cut(number) for number in range(1000)]
+        self.vocab = Vocab([*chain.from_iterable(captions), "<bos>", "<eos>"])
         self.bos, self.eos = self.vocab.encode(["<bos>", "<eos>"]).tolist()
+        self.longest = 1 + max(map(len, captions))
 
     def cut(self, number: int) -> list[str]:
         """Give the tokens of a number's name."""
@@ -113,6 +135,16 @@ class Wording:
         return ("" if self.by == "letters" else " ").join(said)
 
 
+def scanned_digits() -> tuple[Tensor, Tensor]:
+    """Give scikit-learn's scanned digits, ``(scans, 8, 8)`` from 0 to 1, and what they show.
+
+    They are 1,797 of those that Alpaydin and Kaynak collected from 43 people in 1998; 13 people
+    wrote these. The file repeats one series of about 128 digits 14 times.
+    """
+    digits = load_digits()
+    return torch.from_numpy(digits.images).float() / 16, torch.from_numpy(digits.target)
+
+
 class NumberPictures(NamedTuple):
     """Pictures of numbers: ``images (pictures, 8, 24)``, from 0 to 1, and ``numbers (pictures,)``.
 
@@ -123,9 +155,13 @@ class NumberPictures(NamedTuple):
     numbers: Tensor
     scans: Tensor
 
+    def first(self, count: int) -> NumberPictures:
+        """Give the first ``count`` pictures."""
+        return NumberPictures(*(tensor[:count] for tensor in self))
+
 
 class HandwrittenNumbers(NamedTuple):
-    """The task: pictures to learn from, and two sets of pictures of scans by other people.
+    """The task: pictures to learn from, and two sets of pictures of other scans.
 
     ``held_out`` shows numbers that ``train`` shows too, in other handwriting; ``unseen`` shows
     numbers that ``train`` never shows.
@@ -141,8 +177,8 @@ def handwritten_numbers(train: int = 20_000, held_out: int = 1_000) -> Handwritt
 
     A picture is 8 by 24 pixels: one to three scans side by side, centred where they are fewer. One
     picture in ten has one digit, three have two, six have three. The scans are split before they
-    are composed, between two of the people who wrote them: 1,287 to learn from, 510 held out. Of
-    the numbers from 10 to 999, 150 are never shown in ``train``; they are what ``unseen`` shows.
+    are composed, between two of the series in which they came: 1,287 to learn from, 510 held out.
+    Of the numbers from 10 to 999, 150 are never shown in ``train``; ``unseen`` shows only these.
 
     Parameters
     ----------
@@ -170,9 +206,7 @@ def handwritten_numbers(train: int = 20_000, held_out: int = 1_000) -> Handwritt
     new = 10 + torch.randperm(990, generator=generator)[:150]
     shown = torch.ones(1000, dtype=torch.bool)
     shown[new] = False
-    digits = load_digits()
-    scans = torch.from_numpy(digits.images).float() / 16  # (scans, 8, 8)
-    labels = torch.from_numpy(digits.target)
+    scans, labels = scanned_digits()
     learnt = torch.arange(len(scans)) < FIRST_HELD_OUT_SCAN
 
     def compose(count: int, numbers: Tensor, allowed: Tensor) -> NumberPictures:
