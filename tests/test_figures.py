@@ -1,35 +1,40 @@
-"""The drawings: what is in them, their colours, and whether they can be read."""
+"""The palette, the drawings of networks and cells, curves and heatmaps."""
 
-import functools
-import io
 import itertools
 import re
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from matplotlib import pyplot as plt
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 from matplotlib.patches import Circle
 from matplotlib.text import Text
 
 import pictures
+from drawings import (
+    CELLS,
+    NETWORKS,
+    TO_XYZ,
+    WEIGHTS,
+    WORDS,
+    Y,
+    contrast,
+    drawn,
+    linear,
+    names,
+    sine,
+    texts,
+)
 from unrolled.figures import COLOURS, cell_diagram, curves, heatmap, style, unrolled_graph
-from unrolled.figures.cell import Cell, Node, Wire, draw_cell
 from unrolled.figures.palette import SERIES, colour
-from unrolled.figures.plots import CELL_TEXT, DIVERGING, SEQUENTIAL, spread
+from unrolled.figures.plots import DIVERGING, SEQUENTIAL, spread
 from unrolled.figures.style import RC
 
 ROLES = ("input", "state", "output", "gradient", "gate")
-WORDS = ["What", "time", "is", "it", "?"]
-Y = ["$y_1$", "$y_2$", "$y_3$", "$y_4$", "$y_5$"]
-WEIGHTS = {"input": "$W_{ih}$", "state": "$W_{hh}$", "output": "$W_{ho}$"}
-PHONE = 343  # pixels
 
 
 @pytest.fixture(autouse=True)
@@ -38,215 +43,8 @@ def _default_matplotlib():
         yield
 
 
-def sine(seeds, points=50):
-    return np.sin(np.arange(points) / 9) + np.random.default_rng(0).normal(size=(seeds, points)) / 9
-
-
-def squares(rows, columns):
-    return np.tanh(np.random.default_rng(1).normal(size=(rows, columns)))
-
-
-def lstm():
-    """Not a kind of the package yet: shows that the language of cells can draw it."""
-    gates = {"f": (0.7, "gate"), "i": (1.45, "gate"), "g": (2.2, "state"), "o": (2.95, "gate")}
-    nodes = [
-        Node("c before", "end", (-0.5, 2.45), "$c_{t{-}1}$", "state", "carousel"),
-        Node("h before", "end", (-0.5, 0.3), "$h_{t{-}1}$", "state", "gates", "(batch, hidden)"),
-        Node("x", "end", (0.25, -0.4), "$x_t$", "input", "gates", "(batch, input)"),
-        Node("joint", "dot", (0.25, 0.3), "", "ink", "gates"),
-        Node("forget", "operator", (0.7, 2.45), "$\\times$", "ink", "carousel"),
-        Node("write", "operator", (1.83, 1.6), "$\\times$", "ink", "carousel"),
-        Node("add", "operator", (1.83, 2.45), "$+$", "ink", "carousel"),
-        Node("branch", "dot", (3.5, 2.45), "", "state", "carousel"),
-        Node("squash", "box", (3.5, 1.97), "$\\tanh$", "state", "output"),
-        Node("read", "operator", (3.5, 1.45), "$\\times$", "ink", "output"),
-        Node("c", "end", (4.5, 2.45), "$c_t$", "state", "carousel"),
-        Node("h", "end", (4.5, 0.3), "$h_t$", "state", "output"),
-    ]
-    wires = [
-        Wire("c before", "forget", "carousel", "state"),
-        Wire("forget", "add", "carousel", "state"),
-        Wire("add", "branch", "carousel", "state"),
-        Wire("branch", "c", "carousel", "state"),
-        Wire("branch", "squash", "output", "state"),
-        Wire("squash", "read", "output"),
-        Wire("read", "h", "output", "state", ((3.5, 0.3),)),
-        Wire("write", "add", "carousel"),
-        Wire("h before", "joint", "gates", "state"),
-        Wire("x", "joint", "gates", "input"),
-    ]
-    for name, (x, role) in gates.items():
-        label = "$\\tanh$" if name == "g" else "$\\sigma$"
-        nodes.append(Node(name, "box", (x, 0.9), label, role, "gates"))
-        nodes.append(Node(f"to {name}", "dot", (x, 0.3), "", "ink", "gates"))
-        wires.append(Wire(f"to {name}", name, "gates"))
-    for before, after in itertools.pairwise(["joint", "to f", "to i", "to g", "to o"]):
-        wires.append(Wire(before, after, "gates"))
-    wires += [
-        Wire("f", "forget", "gates", "gate", label="$f_t$"),
-        Wire("i", "write", "gates", "gate", ((1.45, 1.6),), label="$i_t$"),
-        Wire("g", "write", "gates", "state", ((2.2, 1.6),), label="$g_t$"),
-        Wire("o", "read", "gates", "gate", ((2.95, 1.45),), label="$o_t$"),
-    ]
-    return Cell(((0.0, 0.0), (4.0, 2.75)), tuple(nodes), tuple(wires))
-
-
-FIGURES = {
-    "many to one": lambda: unrolled_graph(WORDS, [None] * 4 + ["question"]),
-    "one to many": lambda: unrolled_graph(
-        ["image", None, None, None], ["three", "four", "two", "<eos>"], feedback="input"
-    ),
-    "many to many": lambda: unrolled_graph(WORDS, Y, initial="$h_0$", highlight=[3]),
-    "rolled": lambda: unrolled_graph(
-        WORDS[:4], Y[:4], initial="$h_0$", weights=WEIGHTS, rolled=True
-    ),
-    "no read-out": lambda: unrolled_graph(
-        WORDS,
-        initial="$h_0$",
-        weights={"input": "$W_{ih}$", "state": "$W_{hh}$"},
-        rolled=True,
-    ),
-    "language model": lambda: unrolled_graph(
-        list("tim"), list("ime"), initial="$h_0$", feedback="input", weights=WEIGHTS, rolled=True
-    ),
-    "encoder and decoder": lambda: unrolled_graph(
-        ["seven", "and", "twenty", "<bos>", None, None],
-        [None, None, None, "2", "7", "<eos>"],
-        states=["$h_1$", "$h_2$", "$h_3$", "$s_1$", "$s_2$", "$s_3$"],
-        feedback="input",
-        groups={"encoder": (1, 3), "decoder": (4, 6)},
-        losses=[4, 5, 6],
-    ),
-    "bidirectional": lambda: unrolled_graph(WORDS, Y, bidirectional=True),
-    "bidirectional, rolled": lambda: unrolled_graph(
-        WORDS[:2], Y[:2], bidirectional=True, rolled=True, weights=WEIGHTS
-    ),
-    "deep": lambda: unrolled_graph(WORDS[:3], Y[:3], layers=3, initial="$h_0$", rolled=True),
-    "deep and bidirectional": lambda: unrolled_graph(
-        WORDS[:3], Y[:3], layers=2, bidirectional=True, initial="$h_0$"
-    ),
-    "jordan, unrolled": lambda: unrolled_graph(
-        WORDS[:3], Y[:3], feedback="state", initial="$y_0$", weights=WEIGHTS, rolled=True
-    ),
-    "gradients": lambda: unrolled_graph(
-        WORDS[:4], Y[:4], layers=2, initial="$h_0$", losses=[2, 4], gradients=(4, 1)
-    ),
-    "rnn": lambda: cell_diagram("rnn"),
-    "rnn, highlighted": lambda: cell_diagram("rnn", ["state", "sum"]),
-    "jordan": lambda: cell_diagram("jordan"),
-    "lstm": lambda: draw_cell(lstm()),
-    "curves": lambda: curves(
-        np.arange(50),
-        {"training": sine(4) + 2, "held out": sine(4) + 2.01, "shuffled": sine(1)[0] + 2.02},
-        xlabel="step",
-        ylabel="loss (bits per character)",
-        baselines={"always the commonest": 1.2, "uniform": 3.1},
-    ),
-    "curves, logarithmic": lambda: curves(
-        np.arange(1, 51),
-        {name: np.exp(-np.arange(50) / scale) for name, scale in (("RNN", 5), ("LSTM", 20))},
-        xlabel="steps back",
-        ylabel="norm of the gradient",
-        xscale="log",
-        yscale="log",
-        colours={"LSTM": "gate"},
-    ),
-    "heatmap, signed": lambda: heatmap(
-        squares(8, 5),
-        columns=WORDS,
-        xlabel="word",
-        ylabel="unit",
-        colourbar="state",
-        limits=(-1, 1),
-        values=".1f",
-    ),
-    "heatmap, letters": lambda: heatmap(
-        squares(16, 16),
-        columns=list("What time is it?"),
-        xlabel="letter",
-        ylabel="unit",
-        colourbar="state",
-        limits=(-1, 1),
-    ),
-    "heatmap, positive": lambda: heatmap(
-        abs(squares(3, 6)), rows=["un", "deux", "<eos>"], xlabel="a", ylabel="b", colourbar="weight"
-    ),
-    "heatmap, large": lambda: heatmap(
-        squares(60, 90), xlabel="t", ylabel="unit", colourbar="state"
-    ),
-}
-every_figure = pytest.mark.parametrize("name", FIGURES)
-DRAWINGS = [name for name in FIGURES if not name.startswith(("curves", "heatmap"))]
-CELLS_DRAWN = ("rnn", "rnn, highlighted", "jordan", "lstm")
-every_drawing = pytest.mark.parametrize("name", DRAWINGS)
-
-
-@functools.cache
-def drawn(name):
-    """Return a figure, which tests look at and do not change."""
-    return FIGURES[name]()
-
-
-def svg(figure):
-    """Return the SVG as a notebook shows it."""
-    style()
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
-
-
-def names(figure, start):
-    """Return the names (gid) of artists that begin with a word."""
-    return sorted(
-        artist.get_gid().removeprefix(f"{start}-")
-        for artist in figure.findobj()
-        if (artist.get_gid() or "").startswith(f"{start}-")
-    )
-
-
-def texts(figure):
-    """Return what is written in a figure, with its bounding boxes in pixels."""
-    figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()
-    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
-    boxes = [(text, text.get_window_extent(renderer)) for text in shown]
-    # Ticks outside the limits are artists, but not drawn.
-    ticks = {
-        id(label): axis
-        for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
-        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
-        for label in (tick.label1, tick.label2)
-    }
-    written = []
-    for text, box in boxes:
-        axis = ticks.get(id(text))
-        if axis is not None:
-            at = 0 if axis.axis_name == "x" else 1
-            place = axis.axes.transData.transform([text.get_position()] * 2)[0][at]
-            low, high = axis.axes.get_window_extent().get_points()[:, at]
-            if not low - 0.01 <= place <= high + 0.01:
-                continue
-        written.append((text, box))
-    assert written
-    return written
-
-
 # The palette.
 
-
-def linear(colours):
-    c = np.array([to_rgb(colour) for colour in colours])
-    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-
-
-TO_XYZ = np.array(
-    [
-        [0.4124564, 0.3575761, 0.1804375],
-        [0.2126729, 0.7151522, 0.0721750],
-        [0.0193339, 0.1191920, 0.9503041],
-    ]
-)
 # Machado, Oliveira and Fernandes (2009), severity 1.
 SEEN_BY = {
     "everybody": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
@@ -272,11 +70,6 @@ def lab(rgb):
     t = rgb @ TO_XYZ.T / (TO_XYZ @ np.ones(3))
     f = np.where(t > 216 / 24389, np.cbrt(t), (24389 / 27 * t + 16) / 116)
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
-
-
-def contrast(one, other):
-    high, low = sorted((linear([one, other]) @ TO_XYZ[1]) + 0.05)[::-1]
-    return high / low
 
 
 MODES = pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
@@ -340,125 +133,41 @@ def test_diverging_ramp_is_as_strong_on_both_sides():
     assert abs(lightness - lightness[::-1]).max() < 2.5
 
 
-def shown_colours(root):
-    """Return the colours of all shapes of an SVG, inherited and default ones too."""
-    found = set()
-
-    def walk(element, inherited, hidden):
-        tag = element.tag.rpartition("}")[2]
-        own = dict(inherited)
-        own |= {key: element.get(key) for key in ("fill", "stroke") if element.get(key)}
-        for part in (element.get("style") or "").split(";"):
-            key, _, value = part.partition(":")
-            if key.strip() in ("fill", "stroke"):
-                own[key.strip()] = value.strip()
-        # What stands in <defs> is coloured by the <use> that shows it, unless it says otherwise.
-        hidden = hidden or tag in ("defs", "clipPath")
-        if tag in ("path", "use", "rect", "circle", "polygon", "ellipse", "line") and not hidden:
-            found.update(value for value in own.values() if value != "none")
-        if hidden and tag == "path" and element.get("style"):
-            found.update(own[key] for key in ("fill", "stroke") if key in element.get("style"))
-        for child in element:
-            walk(child, own, hidden)
-
-    walk(root, {"fill": "#000000", "stroke": "none"}, False)
-    return found - {"none"}
-
-
-@every_figure
-def test_only_colours_of_the_house(name):
-    shown = shown_colours(ElementTree.fromstring(svg(drawn(name))))
-    allowed = {light for light, _ in COLOURS.values()} | set(CELL_TEXT)
-    for ramp in (DIVERGING, SEQUENTIAL):
-        allowed |= {to_hex(ramp(i)) for i in range(ramp.N)}
-    assert shown <= allowed
-    assert colour("paper") in shown
-
-
-# Whether figures can be read.
-
-
-@every_figure
-def test_no_text_leaves_the_canvas_or_covers_another(name):
-    figure = drawn(name)
-    written = texts(figure)
-    canvas = figure.bbox
-    for text, box in written:
-        assert canvas.x0 <= box.x0 < box.x1 <= canvas.x1, text
-        assert canvas.y0 <= box.y0 < box.y1 <= canvas.y1, text
-    for (one, first), (other, second) in itertools.combinations(written, 2):
-        width = min(first.x1, second.x1) - max(first.x0, second.x0)
-        height = min(first.y1, second.y1) - max(first.y0, second.y0)
-        # Boxes of text have some air: a pixel may be shared.
-        assert width <= 1 or height <= 1, (one.get_text(), other.get_text())
-
-
-@every_figure
-def test_text_is_legible_on_a_phone(name):
-    figure = drawn(name)
-    scale = PHONE / (figure.get_figwidth() * 72)
-    assert min(text.get_fontsize() for text, _ in texts(figure)) * min(scale, 1) >= 7
-
-
-@every_drawing
-def test_labels_lie_within_their_boxes_and_off_the_wires(name):
-    figure = drawn(name)
-    figure.draw_without_rendering()
-    artists = {a.get_gid(): a for a in figure.findobj() if a.get_gid()}
-    labels = {gid: a.get_window_extent() for gid, a in artists.items() if gid.startswith("text-")}
-    for gid, label in labels.items():
-        box = artists.get(gid.replace("text-", "box-"))
-        if box is not None:
-            frame = box.get_window_extent()
-            assert frame.x0 < label.x0 < label.x1 < frame.x1, gid
-            assert frame.y0 < label.y0 < label.y1 < frame.y1, gid
-    for gid, wire in artists.items():
-        if gid.startswith(("arrow-", "line-")):
-            path = wire.get_transform().transform_path(wire._path_original)
-            for name_, label in labels.items():
-                if "box" + name_.removeprefix("text") not in artists:
-                    assert not path.intersects_bbox(label.padded(-1), filled=False), (gid, name_)
-
-
-def distance_from_outline(patch, point):
+def distance_from_outline(patch, frame, point):
     """Return the distance of a point from a box or a circle in pixels, negative inside."""
-    frame = patch.get_window_extent()
     x, y = (frame.x0 + frame.x1) / 2, (frame.y0 + frame.y1) / 2
     if isinstance(patch, Circle):
         return np.hypot(point[0] - x, point[1] - y) - frame.width / 2
     return max(abs(point[0] - x) - frame.width / 2, abs(point[1] - y) - frame.height / 2)
 
 
-@every_drawing
+@pytest.mark.parametrize("name", [*NETWORKS, *CELLS])
 def test_arrows_touch_what_they_join(name):
     figure = drawn(name)
     figure.draw_without_rendering()
     patches = {patch.get_gid(): patch for patch in figure.axes[0].patches}
-    boxes = [patch for gid, patch in patches.items() if gid.startswith(("box-", "dot-"))]
+    boxes = [
+        (patch, patch.get_window_extent())
+        for gid, patch in patches.items()
+        if gid.startswith(("box-", "dot-"))
+    ]
     ends = [t.get_window_extent() for t in figure.axes[0].texts]
     for gid, arrow in patches.items():
         if not gid.startswith(("arrow-", "line-")):
             continue
         for point in arrow._path_original.vertices[[0, -1]]:
             pixel = arrow.get_transform().transform(point)
-            distance = min(distance_from_outline(box, pixel) for box in boxes)
+            distance = min(distance_from_outline(*box, pixel) for box in boxes)
             # A wire of a cell also starts at a dot, or ends at a label, and does not touch that.
             if distance > 0.6:
                 gap = min(
                     max(e.x0 - pixel[0], pixel[0] - e.x1, e.y0 - pixel[1], pixel[1] - e.y1)
                     for e in ends
                 )
-                assert name in CELLS_DRAWN, gid
+                assert name in CELLS, gid
                 assert 1 < gap < 14, gid
             else:
-                assert distance > -0.6 or name in CELLS_DRAWN, gid
-
-
-@every_drawing
-def test_names_are_unique(name):
-    # They are ids in the SVG.
-    gids = [artist.get_gid() for artist in drawn(name).findobj() if artist.get_gid()]
-    assert len(gids) == len(set(gids))
+                assert distance > -0.6 or name in CELLS, gid
 
 
 # What figures consist of.
@@ -728,7 +437,7 @@ def test_empty_cells_stay_empty():
 DRAW = """
 import sys
 sys.path[:0] = {paths!r}
-from test_figures import drawn, svg
+from drawings import drawn, svg
 for name in {names!r}:
     sys.stdout.write(svg(drawn(name)))
 """
@@ -749,17 +458,6 @@ def test_two_processes_draw_the_same_file():
     assert "dc:date" not in runs[0]
 
 
-def test_text_is_drawn_as_paths():
-    assert "<text" not in svg(drawn("rolled"))
-
-
-def test_figures_do_not_depend_on_settings_of_the_reader():
-    before = svg(drawn("curves"))
-    with matplotlib.rc_context({"font.size": 30, "axes.edgecolor": "red", "lines.linewidth": 9}):
-        figure = FIGURES["curves"]()
-    assert svg(figure) == before
-
-
 def test_style_shows_svg_in_a_notebook():
     shell = InteractiveShell.instance()
     try:
@@ -776,14 +474,6 @@ def test_style_sets_what_readers_draw_themselves():
     style()
     assert matplotlib.rcParams["figure.figsize"] == list(RC["figure.figsize"])
     assert matplotlib.rcParams["svg.hashsalt"] == "unrolled"
-
-
-@pytest.mark.parametrize("name", ["rnn", "rolled", "curves", "heatmap, signed"])
-def test_figures_are_shown_once(name):
-    # A figure that pyplot knows would be shown a second time at the end of its cell.
-    before = plt.get_fignums()
-    FIGURES[name]()
-    assert plt.get_fignums() == before
 
 
 # What is refused.

@@ -1,195 +1,38 @@
 """The drawings of texts, distributions and kinds of sequences."""
 
-import functools
 import itertools
-from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
-from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
-from test_figures import PHONE, names, shown_colours, svg, texts
+from drawings import (
+    CONTEXTS,
+    FILM,
+    GATE,
+    LETTERS,
+    SENTENCE,
+    STORY,
+    TEMPERATURES,
+    artists,
+    drawn,
+    ends,
+    names,
+    place,
+    texts,
+)
 from unrolled.data import ContiguousWindows
-from unrolled.figures import COLOURS, distributions, panels, stateful_windows, text_window
+from unrolled.figures import distributions, panels, stateful_windows, text_window
 from unrolled.figures.palette import colour
-
-SENTENCE = "I am Chinese, my mother tongue is "
-STORY = "The Time Traveller (for so it will be convenient to sp"  # 3 * 3 * 6 letters
-FILM = [
-    (6, 31, "the village"),
-    (0, 6, "titles"),
-    (28, 34, "a stranger"),
-    (40, 71, "the journey"),
-    (60, 66, "storm"),
-    (108, 120, "the stranger again"),
-]
-
-
-def softmax(temperature):
-    scores = np.exp(np.array([2.0, 1.5, 0.7, 0.0, -0.4, -1.0]) / temperature)
-    return dict(zip("e \natx", scores / scores.sum(), strict=True))
-
-
-TEMPERATURES = {f"temperature {t}": softmax(t) for t in (0.5, 1, 2)}
-CONTEXTS = {
-    "I am Chinese, my mother tongue is": {"Chinese": 0.5, "English": 0.3, "a": 0.15, "no": 0.05},
-    "my mother tongue is": {"English": 0.125, "Chinese": 0.25, "French": 0.375, "Welsh": 0.25},
-}
-LETTERS = list(enumerate("def f(x, y=(1, 2)): go", start=1))
-GATE = np.linspace(0.5, 1, len(LETTERS))
-
-
-def kinds():
-    return panels(
-        {
-            "text": LETTERS,
-            "speech (made)": np.sin(np.arange(200) / 3),
-            "film": FILM,
-            "share price (US dollars)": [20, np.nan, 12500.5],
-        },
-        xlabel={
-            "text": "letter",
-            "speech (made)": "millisecond",
-            "film": "minute",
-            "share price (US dollars)": "year",
-        },
-        x={
-            "speech (made)": np.arange(200) / 4,
-            "share price (US dollars)": [1990, 1991, 1992],
-        },
-        colours={"text": "input"},
-    )
-
-
-def gates():
-    return panels(
-        {"letters": LETTERS, "forget gate": GATE, "cell state": -8 * GATE},
-        xlabel="step",
-        limits={"forget gate": (0, 1)},
-        colours={"letters": "input", "forget gate": "gate", "cell state": "state"},
-    )
-
-
-FIGURES = {
-    "window": lambda: text_window(SENTENCE, 12, clue="Chinese"),
-    "window of one": lambda: text_window("W@mM\n" + "m" * 28 + "W", 1),
-    "window on all": lambda: text_window("tim", 3),
-    "stateful": lambda: stateful_windows(STORY, batch=3, time=6),
-    "stateful, one letter": lambda: stateful_windows("ab\t ", batch=2, time=1),
-    "stateful, one row": lambda: stateful_windows(STORY[:20], batch=1, time=10),
-    "contexts": lambda: distributions(CONTEXTS, top=3),
-    "many contexts": lambda: distributions(
-        {"th": {"e": 1.0}, "q": {"u": 0.999, ".": 0.001}, "a": {"WWWW": 1.0}, "b": softmax(1)}
-    ),
-    "temperatures": lambda: distributions(TEMPERATURES, shared=True, top=4),
-    "kinds": kinds,
-    "gates": gates,
-}
-every_figure = pytest.mark.parametrize("name", FIGURES)
-
-
-@functools.cache
-def drawn(name):
-    """Return a figure, which tests look at and do not change."""
-    return FIGURES[name]()
 
 
 @pytest.fixture(autouse=True)
 def _default_matplotlib():
     with matplotlib.rc_context():
         yield
-
-
-def artists(figure):
-    """Return the artists that have a name, and where they are on the page in inches."""
-    figure.draw_without_rendering()
-    named = {artist.get_gid(): artist for artist in figure.findobj() if artist.get_gid()}
-    return named, {gid: place(artist) for gid, artist in named.items()}
-
-
-def place(artist):
-    return artist.get_window_extent().transformed(artist.get_figure().dpi_scale_trans.inverted())
-
-
-def ends(arrow):
-    """Return where an arrow starts and ends on the page in inches."""
-    dots = arrow.get_transform().transform(arrow._path_original.vertices[[0, -1]])
-    return arrow.get_figure().dpi_scale_trans.inverted().transform(dots)
-
-
-# Whether figures can be read.
-
-
-@every_figure
-def test_no_text_leaves_the_canvas_or_covers_another(name):
-    figure = drawn(name)
-    written = texts(figure)
-    canvas = figure.bbox
-    for text, box in written:
-        assert canvas.x0 <= box.x0 < box.x1 <= canvas.x1, text
-        assert canvas.y0 <= box.y0 < box.y1 <= canvas.y1, text
-    for (one, first), (other, second) in itertools.combinations(written, 2):
-        width = min(first.x1, second.x1) - max(first.x0, second.x0)
-        height = min(first.y1, second.y1) - max(first.y0, second.y0)
-        assert width <= 1 or height <= 1, (one.get_text(), other.get_text())
-
-
-@every_figure
-def test_text_is_legible_on_a_phone(name):
-    figure = drawn(name)
-    assert figure.get_figwidth() <= 7.2
-    scale = PHONE / (figure.get_figwidth() * 72)
-    assert min(text.get_fontsize() for text, _ in texts(figure)) * min(scale, 1) >= 7
-
-
-@every_figure
-def test_only_colours_of_the_house(name):
-    shown = shown_colours(ElementTree.fromstring(svg(drawn(name))))
-    assert shown <= {light for light, _ in COLOURS.values()}
-    assert colour("paper") in shown
-
-
-@every_figure
-def test_names_are_unique(name):
-    gids = [artist.get_gid() for artist in drawn(name).findobj() if artist.get_gid()]
-    assert len(gids) == len(set(gids)) > 0
-
-
-@every_figure
-def test_labels_lie_in_their_boxes_and_off_the_lines(name):
-    named, places = artists(drawn(name))
-    for gid, box in places.items():
-        frame = places.get(gid.replace("text-", "box-"))
-        if not gid.startswith("text-") or (frame is not None and name == "kinds"):
-            continue  # a label may stand beside the box of an interval
-        if frame is not None:
-            assert frame.x0 < box.x0 < box.x1 < frame.x1, gid
-            assert frame.y0 < box.y0 < box.y1 < frame.y1, gid
-        for other, wire in named.items():
-            if other.startswith(("arrow-", "line-")) and hasattr(wire, "_path_original"):
-                path = wire.get_transform().transform_path(wire._path_original)
-                label = named[gid].get_window_extent().padded(-1)
-                assert not path.intersects_bbox(label, filled=False), (gid, other)
-
-
-@every_figure
-def test_a_figure_is_the_same_file_whatever_the_reader_has_set(name):
-    before = svg(drawn(name))
-    assert "<text" not in before
-    with matplotlib.rc_context({"font.size": 30, "axes.edgecolor": "red", "xtick.labelsize": 20}):
-        figure = FIGURES[name]()
-    assert svg(figure) == before
-
-
-@every_figure
-def test_figures_are_shown_once(name):
-    known = plt.get_fignums()
-    FIGURES[name]()
-    assert plt.get_fignums() == known
 
 
 # Letters and windows.

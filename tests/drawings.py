@@ -1,0 +1,376 @@
+"""Every figure that the tests look at, and how they look."""
+
+import functools
+import io
+import itertools
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.text import Text
+
+from unrolled.figures import (
+    cell_diagram,
+    curves,
+    distributions,
+    heatmap,
+    hidden_states,
+    padded_batch,
+    panels,
+    pictures,
+    stateful_windows,
+    style,
+    tagged_text,
+    task_shapes,
+    text_window,
+    unrolled_graph,
+    unrolled_graphs,
+)
+from unrolled.figures.cell import Cell, Node, Wire, draw_cell
+
+WORDS = ["What", "time", "is", "it", "?"]
+Y = ["$y_1$", "$y_2$", "$y_3$", "$y_4$", "$y_5$"]
+WEIGHTS = {"input": "$W_{ih}$", "state": "$W_{hh}$", "output": "$W_{ho}$"}
+PHONE = 343  # pixels
+SENTENCE = "I am Chinese, my mother tongue is "
+STORY = "The Time Traveller (for so it will be convenient to sp"  # 3 * 3 * 6 letters
+FILM = [
+    (6, 31, "the village"),
+    (0, 6, "titles"),
+    (28, 34, "a stranger"),
+    (40, 71, "the journey"),
+    (60, 66, "storm"),
+    (108, 120, "the stranger again"),
+]
+
+
+def softmax(temperature):
+    scores = np.exp(np.array([2.0, 1.5, 0.7, 0.0, -0.4, -1.0]) / temperature)
+    return dict(zip("e \natx", scores / scores.sum(), strict=True))
+
+
+TEMPERATURES = {f"temperature {t}": softmax(t) for t in (0.5, 1, 2)}
+CONTEXTS = {
+    "I am Chinese, my mother tongue is": {"Chinese": 0.5, "English": 0.3, "a": 0.15, "no": 0.05},
+    "my mother tongue is": {"English": 0.125, "Chinese": 0.25, "French": 0.375, "Welsh": 0.25},
+}
+LETTERS = list(enumerate("def f(x, y=(1, 2)): go", start=1))
+GATE = np.linspace(0.5, 1, len(LETTERS))
+PROGRAM = "name = 'a b'  # why\n    go(name)"
+KINDS = ("code", "string", "comment")
+TRUE_TAGS = [0] * 7 + [1] * 5 + [0] * 2 + [2] * 5 + [0] * 13
+TAGS = {
+    "truth": TRUE_TAGS,
+    # The last letter of the string, and all of the comment but its sign.
+    "left to right": [*TRUE_TAGS[:11], 0, 0, 0, 2, *[0] * 4, *TRUE_TAGS[19:]],
+    "both directions": [*TRUE_TAGS[:-1], 2],
+}
+SCANS = np.random.default_rng(2).random((3, 8, 24))
+
+
+def sine(seeds, points=50):
+    return np.sin(np.arange(points) / 9) + np.random.default_rng(0).normal(size=(seeds, points)) / 9
+
+
+def squares(rows, columns):
+    return np.tanh(np.random.default_rng(1).normal(size=(rows, columns)))
+
+
+def lstm():
+    """Not a kind of the package yet: shows that the language of cells can draw it."""
+    gates = {"f": (0.7, "gate"), "i": (1.45, "gate"), "g": (2.2, "state"), "o": (2.95, "gate")}
+    nodes = [
+        Node("c before", "end", (-0.5, 2.45), "$c_{t{-}1}$", "state", "carousel"),
+        Node("h before", "end", (-0.5, 0.3), "$h_{t{-}1}$", "state", "gates", "(batch, hidden)"),
+        Node("x", "end", (0.25, -0.4), "$x_t$", "input", "gates", "(batch, input)"),
+        Node("joint", "dot", (0.25, 0.3), "", "ink", "gates"),
+        Node("forget", "operator", (0.7, 2.45), "$\\times$", "ink", "carousel"),
+        Node("write", "operator", (1.83, 1.6), "$\\times$", "ink", "carousel"),
+        Node("add", "operator", (1.83, 2.45), "$+$", "ink", "carousel"),
+        Node("branch", "dot", (3.5, 2.45), "", "state", "carousel"),
+        Node("squash", "box", (3.5, 1.97), "$\\tanh$", "state", "output"),
+        Node("read", "operator", (3.5, 1.45), "$\\times$", "ink", "output"),
+        Node("c", "end", (4.5, 2.45), "$c_t$", "state", "carousel"),
+        Node("h", "end", (4.5, 0.3), "$h_t$", "state", "output"),
+    ]
+    wires = [
+        Wire("c before", "forget", "carousel", "state"),
+        Wire("forget", "add", "carousel", "state"),
+        Wire("add", "branch", "carousel", "state"),
+        Wire("branch", "c", "carousel", "state"),
+        Wire("branch", "squash", "output", "state"),
+        Wire("squash", "read", "output"),
+        Wire("read", "h", "output", "state", ((3.5, 0.3),)),
+        Wire("write", "add", "carousel"),
+        Wire("h before", "joint", "gates", "state"),
+        Wire("x", "joint", "gates", "input"),
+    ]
+    for name, (x, role) in gates.items():
+        label = "$\\tanh$" if name == "g" else "$\\sigma$"
+        nodes.append(Node(name, "box", (x, 0.9), label, role, "gates"))
+        nodes.append(Node(f"to {name}", "dot", (x, 0.3), "", "ink", "gates"))
+        wires.append(Wire(f"to {name}", name, "gates"))
+    for before, after in itertools.pairwise(["joint", "to f", "to i", "to g", "to o"]):
+        wires.append(Wire(before, after, "gates"))
+    wires += [
+        Wire("f", "forget", "gates", "gate", label="$f_t$"),
+        Wire("i", "write", "gates", "gate", ((1.45, 1.6),), label="$i_t$"),
+        Wire("g", "write", "gates", "state", ((2.2, 1.6),), label="$g_t$"),
+        Wire("o", "read", "gates", "gate", ((2.95, 1.45),), label="$o_t$"),
+    ]
+    return Cell(((0.0, 0.0), (4.0, 2.75)), tuple(nodes), tuple(wires))
+
+
+def kinds():
+    return panels(
+        {
+            "text": LETTERS,
+            "speech (made)": np.sin(np.arange(200) / 3),
+            "film": FILM,
+            "share price (US dollars)": [20, np.nan, 12500.5],
+        },
+        xlabel={
+            "text": "letter",
+            "speech (made)": "millisecond",
+            "film": "minute",
+            "share price (US dollars)": "year",
+        },
+        x={
+            "speech (made)": np.arange(200) / 4,
+            "share price (US dollars)": [1990, 1991, 1992],
+        },
+        colours={"text": "input"},
+    )
+
+
+def gates():
+    return panels(
+        {"letters": LETTERS, "forget gate": GATE, "cell state": -8 * GATE},
+        xlabel="step",
+        limits={"forget gate": (0, 1)},
+        colours={"letters": "input", "forget gate": "gate", "cell state": "state"},
+    )
+
+
+#: Networks unrolled over time.
+NETWORKS = {
+    "many to one": lambda: unrolled_graph(WORDS, [None] * 4 + ["question"]),
+    "one to many": lambda: unrolled_graph(
+        ["image", None, None, None], ["three", "four", "two", "<eos>"], feedback="input"
+    ),
+    "many to many": lambda: unrolled_graph(WORDS, Y, initial="$h_0$", highlight=[3]),
+    "rolled": lambda: unrolled_graph(
+        WORDS[:4], Y[:4], initial="$h_0$", weights=WEIGHTS, rolled=True
+    ),
+    "no read-out": lambda: unrolled_graph(
+        WORDS,
+        initial="$h_0$",
+        weights={"input": "$W_{ih}$", "state": "$W_{hh}$"},
+        rolled=True,
+    ),
+    "language model": lambda: unrolled_graph(
+        list("tim"), list("ime"), initial="$h_0$", feedback="input", weights=WEIGHTS, rolled=True
+    ),
+    "encoder and decoder": lambda: unrolled_graph(
+        ["seven", "and", "twenty", "<bos>", None, None],
+        [None, None, None, "2", "7", "<eos>"],
+        states=["$h_1$", "$h_2$", "$h_3$", "$s_1$", "$s_2$", "$s_3$"],
+        feedback="input",
+        groups={"encoder": (1, 3), "decoder": (4, 6)},
+        losses=[4, 5, 6],
+    ),
+    "bidirectional": lambda: unrolled_graph(WORDS, Y, bidirectional=True),
+    "bidirectional, rolled": lambda: unrolled_graph(
+        WORDS[:2], Y[:2], bidirectional=True, rolled=True, weights=WEIGHTS
+    ),
+    "deep": lambda: unrolled_graph(WORDS[:3], Y[:3], layers=3, initial="$h_0$", rolled=True),
+    "deep and bidirectional": lambda: unrolled_graph(
+        WORDS[:3], Y[:3], layers=2, bidirectional=True, initial="$h_0$"
+    ),
+    "jordan, unrolled": lambda: unrolled_graph(
+        WORDS[:3], Y[:3], feedback="state", initial="$y_0$", weights=WEIGHTS, rolled=True
+    ),
+    "gradients": lambda: unrolled_graph(
+        WORDS[:4], Y[:4], layers=2, initial="$h_0$", losses=[2, 4], gradients=(4, 1)
+    ),
+    "shapes of tasks": task_shapes,
+    "several networks": lambda: unrolled_graphs(
+        {
+            "encoder and decoder": {
+                "inputs": ["a", "b", None],
+                "outputs": [None, None, "c"],
+                "groups": {"encoder": (1, 2), "decoder": (3, 3)},
+            },
+            "deep, with an initial state": {"inputs": ["a", "b"], "layers": 2, "initial": "$h_0$"},
+            "rolled": {"inputs": ["a"], "outputs": ["b"], "rolled": True},
+        },
+        notes={"rolled": "one step with a loop, and a long example of a task"},
+    ),
+    "h_n, two layers, both directions": lambda: hidden_states(2, bidirectional=True),
+    "h_n, both directions": lambda: hidden_states(1, bidirectional=True),
+    "h_n, three layers": lambda: hidden_states(3, bidirectional=False, steps=4),
+    "h_n, one step": lambda: hidden_states(1, bidirectional=True, steps=1),
+}
+CELLS = {
+    "rnn": lambda: cell_diagram("rnn"),
+    "rnn, highlighted": lambda: cell_diagram("rnn", ["state", "sum"]),
+    "jordan": lambda: cell_diagram("jordan"),
+    "lstm": lambda: draw_cell(lstm()),
+}
+PLOTS = {
+    "curves": lambda: curves(
+        np.arange(50),
+        {"training": sine(4) + 2, "held out": sine(4) + 2.01, "shuffled": sine(1)[0] + 2.02},
+        xlabel="step",
+        ylabel="loss (bits per character)",
+        baselines={"always the commonest": 1.2, "uniform": 3.1},
+    ),
+    "curves, logarithmic": lambda: curves(
+        np.arange(1, 51),
+        {name: np.exp(-np.arange(50) / scale) for name, scale in (("RNN", 5), ("LSTM", 20))},
+        xlabel="steps back",
+        ylabel="norm of the gradient",
+        xscale="log",
+        yscale="log",
+        colours={"LSTM": "gate"},
+    ),
+    "heatmap, signed": lambda: heatmap(
+        squares(8, 5),
+        columns=WORDS,
+        xlabel="word",
+        ylabel="unit",
+        colourbar="state",
+        limits=(-1, 1),
+        values=".1f",
+    ),
+    "heatmap, letters": lambda: heatmap(
+        squares(16, 16),
+        columns=list("What time is it?"),
+        xlabel="letter",
+        ylabel="unit",
+        colourbar="state",
+        limits=(-1, 1),
+    ),
+    "heatmap, positive": lambda: heatmap(
+        abs(squares(3, 6)), rows=["un", "deux", "<eos>"], xlabel="a", ylabel="b", colourbar="weight"
+    ),
+    "heatmap, large": lambda: heatmap(
+        squares(60, 90), xlabel="t", ylabel="unit", colourbar="state"
+    ),
+}
+TEXTS = {
+    "window": lambda: text_window(SENTENCE, 12, clue="Chinese"),
+    "window of one": lambda: text_window("W@mM\n" + "m" * 28 + "W", 1),
+    "window on all": lambda: text_window("tim", 3),
+    "stateful": lambda: stateful_windows(STORY, batch=3, time=6),
+    "stateful, one letter": lambda: stateful_windows("ab\t ", batch=2, time=1),
+    "stateful, one row": lambda: stateful_windows(STORY[:20], batch=1, time=10),
+    "contexts": lambda: distributions(CONTEXTS, top=3),
+    "many contexts": lambda: distributions(
+        {"th": {"e": 1.0}, "q": {"u": 0.999, ".": 0.001}, "a": {"WWWW": 1.0}, "b": softmax(1)}
+    ),
+    "temperatures": lambda: distributions(TEMPERATURES, shared=True, top=4),
+    "kinds": kinds,
+    "gates": gates,
+    "tagged": lambda: tagged_text(PROGRAM, TAGS, KINDS, truth="truth"),
+    "tagged, many classes": lambda: tagged_text(
+        "W" * 54, {"both directions": np.arange(54) // 2 % 9}, [f"class {k} of 9" for k in range(9)]
+    ),
+    "pictures": lambda: pictures(
+        SCANS, ["three four two", "one one seven", "five"], [True, False, True], columns=3
+    ),
+    "pictures, one row": lambda: pictures(SCANS, ["nought seven twelve of them", "I", "W" * 9]),
+    "padded": lambda: padded_batch(["tea", "it", "time", "a", "at"]),
+    "padded, long": lambda: padded_batch(["Nakamura and", "Li\n", "O'Brien"]),
+    "padded, words": lambda: padded_batch([["I", "see", "it", "."], ["no"]], pad="<pad>"),
+}
+FIGURES = NETWORKS | CELLS | PLOTS | TEXTS
+
+
+@functools.cache
+def drawn(name):
+    """Return a figure, which tests look at and do not change."""
+    return FIGURES[name]()
+
+
+def svg(figure):
+    """Return the SVG as a notebook shows it."""
+    style()
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def names(figure, start):
+    """Return the names (gid) of artists that begin with a word."""
+    return sorted(
+        artist.get_gid().removeprefix(f"{start}-")
+        for artist in figure.findobj()
+        if (artist.get_gid() or "").startswith(f"{start}-")
+    )
+
+
+def texts(figure):
+    """Return what is written in a figure, with its bounding boxes in pixels."""
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    boxes = [(text, text.get_window_extent(renderer)) for text in shown]
+    # Ticks outside the limits are artists, but not drawn.
+    ticks = {
+        id(label): axis
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        for label in (tick.label1, tick.label2)
+    }
+    written = []
+    for text, box in boxes:
+        axis = ticks.get(id(text))
+        if axis is not None:
+            at = 0 if axis.axis_name == "x" else 1
+            place = axis.axes.transData.transform([text.get_position()] * 2)[0][at]
+            low, high = axis.axes.get_window_extent().get_points()[:, at]
+            if not low - 0.01 <= place <= high + 0.01:
+                continue
+        written.append((text, box))
+    assert written
+    return written
+
+
+def artists(figure):
+    """Return the artists that have a name, and where they are on the page in inches."""
+    figure.draw_without_rendering()
+    named = {artist.get_gid(): artist for artist in figure.findobj() if artist.get_gid()}
+    return named, {gid: place(artist) for gid, artist in named.items()}
+
+
+def place(artist):
+    return artist.get_window_extent().transformed(artist.get_figure().dpi_scale_trans.inverted())
+
+
+def ends(arrow):
+    """Return where an arrow starts and ends on the page in inches."""
+    dots = arrow.get_transform().transform(arrow._path_original.vertices[[0, -1]])
+    return arrow.get_figure().dpi_scale_trans.inverted().transform(dots)
+
+
+# Colours.
+
+
+def linear(colours):
+    c = np.array([to_rgb(colour) for colour in colours])
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+TO_XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
+
+
+def contrast(one, other):
+    high, low = sorted((linear([one, other]) @ TO_XYZ[1]) + 0.05)[::-1]
+    return high / low
