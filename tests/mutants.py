@@ -27,6 +27,8 @@ MODELS = "tests/test_models.py"
 DECODING = "tests/test_decoding.py"
 SEQUENCES = "tests/test_sequences.py"
 DRAWINGS = "tests/test_figures_text.py"
+CALLS = "tests/test_calls.py"
+DIRECTIONS = "tests/test_runs_directions.py"
 
 MUTANTS = [
     Mutant("bias forgotten", "cells.py", "self.weight_ih, self.bias)", "self.weight_ih)", CELLS),
@@ -1141,5 +1143,128 @@ MUTANTS = [
         "np.arange(1, values.size + 1)",
         "np.arange(values.size)",
         DRAWINGS,
+    ),
+    Mutant(
+        "a name that is defined is called",
+        "data/calls.py",
+        'before not in ("def", "class")',
+        'before not in ("def",)',
+        CALLS,
+    ),
+    Mutant("every name is called", "data/calls.py", 'after == "(" and ', "", CALLS),
+    Mutant(
+        "keywords are names",
+        "data/calls.py",
+        "keyword.iskeyword(token.text)",
+        "keyword.issoftkeyword(token.text)",
+        CALLS,
+    ),
+    Mutant("an f-string begins at its last quote", "data/calls.py", "opened.pop()", "start", CALLS),
+    Mutant(
+        "names inside f-strings",
+        "data/calls.py",
+        "elif not opened and kind in",
+        "elif kind in",
+        CALLS,
+    ),
+    Mutant(
+        "indentation belongs to a statement",
+        "data/calls.py",
+        "row, begin = statement[0].start",
+        "row, begin = statement[0].start[0], 0",
+        CALLS,
+    ),
+    Mutant(
+        "statements over several lines",
+        "data/calls.py",
+        "statement[-1].end[0] != row or all(",
+        "all(",
+        CALLS,
+    ),
+    Mutant(
+        "a statement with a string is left out",
+        "data/calls.py",
+        'all(token.kind == "STRING" for',
+        'any(token.kind == "STRING" for',
+        CALLS,
+    ),
+    Mutant(
+        "docstrings stay",
+        "data/calls.py",
+        ' or all(token.kind == "STRING" for token in statement)',
+        "",
+        CALLS,
+    ),
+    Mutant(
+        "held-out statements that were trained on",
+        "data/calls.py",
+        " if text not in train}",
+        "}",
+        CALLS,
+    ),
+    Mutant("the longest is too long", "data/calls.py", "<= LONGEST", "< LONGEST", CALLS),
+    Mutant("the shortest is too short", "data/calls.py", "if SHORTEST <=", "if SHORTEST <", CALLS),
+    Mutant(
+        "letters that are not in the vocabulary",
+        "data/calls.py",
+        " and set(text) <= set(LETTERS)",
+        "",
+        CALLS,
+    ),
+    Mutant(
+        "one set for both",
+        "data/calls.py",
+        "_collect(VALIDATION_MODULES)",
+        "_collect(TRAINING_MODULES)",
+        CALLS,
+    ),
+    Mutant(
+        "answers a step too early",
+        "runs/ch07.py",
+        "outputs[:, self.delay :]",
+        "outputs[:, : -self.delay]",
+        DIRECTIONS,
+    ),
+    Mutant(
+        "a delay that ends with the text",
+        "runs/ch07.py",
+        "lengths + self.delay)",
+        "lengths)",
+        DIRECTIONS,
+    ),
+    Mutant(
+        "places counted from the wrong end",
+        "runs/ch07.py",
+        "since(called.flip(0)).flip(0)",
+        "since(called.flip(0))",
+        DIRECTIONS,
+    ),
+    Mutant(
+        "ties are calls",
+        "runs/ch07.py",
+        "seen[word, call] > seen",
+        "seen[word, call] >= seen",
+        DIRECTIONS,
+    ),
+    Mutant(
+        "recall divided by what was said",
+        "runs/ch07.py",
+        "both / right.sum().item()",
+        "both / max(1, said.sum().item())",
+        DIRECTIONS,
+    ),
+    Mutant(
+        "padding is scored",
+        "runs/ch07.py",
+        "scores.append(given[mask])",
+        "scores.append(given.flatten(0, 1))",
+        DIRECTIONS,
+    ),
+    Mutant(
+        "the letter before the last",
+        "runs/ch07.py",
+        '"last": nats[:, -1]',
+        '"last": nats[:, -2]',
+        DIRECTIONS,
     ),
 ]
