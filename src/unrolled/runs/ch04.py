@@ -44,11 +44,13 @@ def right(model: LanguageModel, task: RomanNumerals, numbers: Sequence[int]) -> 
 
 @experiment(
     variants={
-        "RNN": {"layer": "RNN", "learning_rate": 2e-3},
-        "GRU": {"layer": "GRU"},
+        **{
+            f"{layer}, rate {rate:g}": {"layer": layer, "learning_rate": rate}
+            for layer in ("RNN", "GRU", "LSTM")
+            for rate in (2e-3, 5e-3, 1e-2)
+        },
         "RNN, 2,000 steps": {"layer": "RNN", "learning_rate": 2e-3, "steps": 2000},
-        "LSTM": {"layer": "LSTM", "learning_rate": 1e-2},
-        "GRU, every token counts": {"layer": "GRU", "everything": True},
+        "GRU, every token counts": {"layer": "GRU", "learning_rate": 1e-2, "everything": True},
     },
     seeds=range(5),
     settings={
@@ -56,7 +58,6 @@ def right(model: LanguageModel, task: RomanNumerals, numbers: Sequence[int]) -> 
         "embedding": 16,
         "steps": 600,
         "batch": 64,
-        "learning_rate": 5e-3,
         "everything": False,
     },
     data=lambda: fingerprint(*map(roman_numerals().encode, (*roman_numerals().train, 1987))),
