@@ -27,6 +27,7 @@ MODELS = "tests/test_models.py"
 DECODING = "tests/test_decoding.py"
 SEQUENCES = "tests/test_sequences.py"
 DRAWINGS = "tests/test_figures_text.py"
+TASK_DRAWINGS = "tests/test_figures_tasks.py"
 CALLS = "tests/test_calls.py"
 DIRECTIONS = "tests/test_runs_directions.py"
 
@@ -1143,6 +1144,70 @@ MUTANTS = [
         "np.arange(1, values.size + 1)",
         "np.arange(values.size)",
         DRAWINGS,
+    ),
+    Mutant(
+        "the way back ends at the last step",
+        "figures/states.py",
+        'self.net.steps[-1] if direction == "forward" else 1',
+        "self.net.steps[-1]",
+        TASK_DRAWINGS,
+    ),
+    Mutant(
+        "all forward states first",
+        "figures/states.py",
+        "(layer - 1) * len(directions) + directions.index(direction)",
+        "layer - 1 + self.net.layers * directions.index(direction)",
+        TASK_DRAWINGS,
+    ),
+    Mutant(
+        "final_hidden reads the first layer",
+        "figures/states.py",
+        "if layer == self.net.layers:",
+        "if layer == 1:",
+        TASK_DRAWINGS,
+    ),
+    Mutant(
+        "packed as they come",
+        "figures/batches.py",
+        "key=lambda row: -len(rows[row])",
+        "key=lambda row: 0",
+        TASK_DRAWINGS,
+    ),
+    Mutant(
+        "one sequence runs a step too long",
+        "figures/batches.py",
+        "len(row) > step",
+        "len(row) >= step",
+        TASK_DRAWINGS,
+    ),
+    Mutant(
+        "right letters underlined",
+        "figures/tagged.py",
+        "given != tags[truth]",
+        "given == tags[truth]",
+        TASK_DRAWINGS,
+    ),
+    Mutant(
+        "line breaks have no class",
+        "figures/tagged.py",
+        "start += len(line) + 1",
+        "start += len(line)",
+        TASK_DRAWINGS,
+    ),
+    Mutant("ink is white", "figures/canvas.py", "(ink - paper) * pixels", "pixels", TASK_DRAWINGS),
+    Mutant(
+        "ticks and crosses exchanged",
+        "figures/pictures.py",
+        'True: "✓ ", False: "✗ "',
+        'True: "✗ ", False: "✓ "',
+        TASK_DRAWINGS,
+    ),
+    Mutant(
+        "networks on each other",
+        "figures/shapes.py",
+        "self.canvas.move(by[0] - start, by[1])",
+        "self.canvas.move(-start, by[1])",
+        TASK_DRAWINGS,
     ),
     Mutant(
         "a name that is defined is called",
