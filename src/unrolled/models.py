@@ -233,12 +233,19 @@ class LanguageModel(nn.Module):
 class ImageEncoder(nn.Module):
     """Turn a grey image into one vector, with two small convolutions.
 
+    The vector is normalised [1]_: its numbers have the mean 0 and the variance 1. Without, it soon
+    grows so large that a tanh behind it is flat, and no gradient passes.
+
     Parameters
     ----------
     height, width
         Of the images, in pixels; at least 4 each.
     output_size
         Numbers in the vector.
+
+    References
+    ----------
+    .. [1] J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer normalization", 2016, arXiv:1607.06450.
     """
 
     def __init__(self, height: int, width: int, output_size: int) -> None:
@@ -253,6 +260,7 @@ class ImageEncoder(nn.Module):
             nn.MaxPool2d(2),
             nn.Flatten(),
             nn.Linear(32 * (height // 4) * (width // 4), output_size),
+            nn.LayerNorm(output_size),
         )
 
     def forward(self, images: Tensor) -> Tensor:
