@@ -457,14 +457,6 @@ _FORWARD_TWICE = (
     "Both of your layers read from left to right: turn `x` around for the backward layer, along "
     "axis 1, and turn its outputs back."
 )
-_ONLY_OUTPUTS_TURNED = (
-    "You turn the backward outputs around, but not what that layer reads: it still goes from left "
-    "to right. Turn `x` around, too."
-)
-_BATCH = (
-    "`flip(0)` turns the batch around, not the time: batch comes first here, so time is axis 1."
-)
-_FEATURES = "You turn the features of a step around: time is axis 1, not the last."
 
 BIDIRECTIONAL = Exercise(
     id="07.2",
@@ -504,9 +496,20 @@ BIDIRECTIONAL = Exercise(
         Mistake(_turned_back_with_the_padding, _TURNED_BACK_WITH_PADDING),
         Mistake(_only_the_outputs_within_their_lengths, _ONLY_OUTPUTS_WITHIN),
         Mistake(_forward_twice, _FORWARD_TWICE),
-        Mistake(_only_the_outputs_turned, _ONLY_OUTPUTS_TURNED),
-        Mistake(_batch_turned_around, _BATCH),
-        Mistake(_features_turned_around, _FEATURES),
+        Mistake(
+            _only_the_outputs_turned,
+            "You turn the backward outputs around, but not what that layer reads: it still goes "
+            "from left to right. Turn `x` around, too.",
+        ),
+        Mistake(
+            _batch_turned_around,
+            "`flip(0)` turns the batch around, not the time: batch comes first here, so time is "
+            "axis 1.",
+        ),
+        Mistake(
+            _features_turned_around,
+            "You turn the features of a step around: time is axis 1, not the last.",
+        ),
         Mistake(
             _no_lengths_for_the_layers,
             "Right at the true steps, but past a sequence's end your outputs are not zero: pass "
@@ -560,9 +563,6 @@ BIDIRECTIONAL = Exercise(
         Mistake(_read(reverse_within, _flip, False, False), _TURNED_BACK_WITH_PADDING),
         Mistake(_read(_flip, reverse_within, False, False), _ONLY_OUTPUTS_WITHIN),
         Mistake(_read(_keep, _keep, False, False), _FORWARD_TWICE),
-        Mistake(_read(_keep, reverse_within, False, False), _ONLY_OUTPUTS_TURNED),
-        Mistake(_read(_flip_batch, _keep, False, False), _BATCH),
-        Mistake(_read(_flip_features, _keep, False, False), _FEATURES),
     ),
 )
 
