@@ -331,9 +331,10 @@ CLAIMS = [
         "roman-recorded-claim",
         ("imports", "roman-recorded", "roman-table"),
         nulls={
-            "no gates": _instead_of("GRU", "RNN", "roman-recorded"),
-            "gates": _instead_of("RNN", "GRU", "roman-recorded"),
-            "fewer steps": _instead_of("RNN, 2,000 steps", "RNN", "roman-recorded"),
+            "no gates": _instead_of("LSTM, rate 0.01", "RNN, rate 0.01", "roman-recorded"),
+            "gates": _instead_of("RNN, rate 0.005", "GRU, rate 0.01", "roman-recorded"),
+            "fewer steps": _instead_of("RNN, 2,000 steps", "RNN, rate 0.005", "roman-recorded"),
+            "a higher rate": _instead_of("GRU, rate 0.002", "GRU, rate 0.01", "roman-recorded"),
         },
         seeds={},
     ),
@@ -343,6 +344,9 @@ CLAIMS = [
         ("imports", "padding", "leak", "leak-table"),
         nulls={
             "without lengths": Change("leak", "ours(x, lengths=lengths)", "ours(x)"),
+            "zeros are enough": Change(
+                "leak", "theirs(x * true_step[:, :, None])", "theirs(pack(x))"
+            ),
             "no padding": Change(
                 "padding",
                 '"what", "time", "is", "it", "in", "Reykjavik"',
@@ -377,7 +381,9 @@ CLAIMS = [
         ("imports", "masks", "padded-loss"),
         nulls={
             "without padding": Change(
-                "padded-loss", "answer_only | (windows.targets == padding)", "answer_only"
+                "padded-loss",
+                "answer_only.mask | (answer_only.targets == padding)",
+                "answer_only.mask",
             ),
         },
         seeds=_manual_seeds("padded-loss"),
