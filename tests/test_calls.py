@@ -72,40 +72,41 @@ def test_statements_that_are_left_out(source):
 
 
 def test_f_strings_are_strings_also_where_they_are_many_tokens(monkeypatch):
-    source = "x = f'a{f\"b(c)\"}' + g(y)"
-    expected = [(source, "n...sssssssssssss...c.n.")]
-    assert marks(source) == expected  # with this interpreter's own tokens
+    lines = ["x = f'a{f\"b(c)\"}' + g(y)", "f'{y}'"]  # the second is nothing but a string
+    expected = [(lines[0], "n...sssssssssssss...c.n.")]
+    assert marks("\n".join(lines)) == expected  # with this interpreter's own tokens
 
     def tokens(readline):  # those of Python 3.12 and later
-        for kind, text, begin in [
-            ("NAME", "x", 0),
-            ("OP", "=", 2),
-            ("FSTRING_START", "f'", 4),
-            ("FSTRING_MIDDLE", "a", 6),
-            ("OP", "{", 7),
-            ("FSTRING_START", 'f"', 8),
-            ("FSTRING_MIDDLE", "b(c)", 10),
-            ("FSTRING_END", '"', 14),
-            ("OP", "}", 15),
-            ("FSTRING_END", "'", 16),
-            ("OP", "+", 18),
-            ("NAME", "g", 20),
-            ("OP", "(", 21),
-            ("NAME", "y", 22),
-            ("OP", ")", 23),
-            ("NEWLINE", "", 24),
+        for row, kind, text, begin in [
+            (1, "NAME", "x", 0),
+            (1, "OP", "=", 2),
+            (1, "FSTRING_START", "f'", 4),
+            (1, "FSTRING_MIDDLE", "a", 6),
+            (1, "OP", "{", 7),
+            (1, "FSTRING_START", 'f"', 8),
+            (1, "FSTRING_MIDDLE", "b(c)", 10),
+            (1, "FSTRING_END", '"', 14),
+            (1, "OP", "}", 15),
+            (1, "FSTRING_END", "'", 16),
+            (1, "OP", "+", 18),
+            (1, "NAME", "g", 20),
+            (1, "OP", "(", 21),
+            (1, "NAME", "y", 22),
+            (1, "OP", ")", 23),
+            (1, "NEWLINE", "", 24),
+            (2, "FSTRING_START", "f'", 0),
+            (2, "OP", "{", 2),
+            (2, "NAME", "y", 3),
+            (2, "OP", "}", 4),
+            (2, "FSTRING_END", "'", 5),
+            (2, "NEWLINE", "", 6),
         ]:
-            yield SimpleNamespace(
-                type=kind,
-                string=text,
-                start=(1, begin),
-                end=(1, begin + len(text)),
-                line=source,
-            )
+            ends = {"start": (row, begin), "end": (row, begin + len(text))}
+            yield SimpleNamespace(type=kind, string=text, line=lines[row - 1], **ends)
 
     monkeypatch.setattr(tokenize, "generate_tokens", tokens)
     monkeypatch.setattr(tokenize, "tok_name", {token.type: token.type for token in tokens(None)})
-    assert marks(source) == expected
+    assert marks("\n".join(lines)) == expected
 
 
 def test_the_task_keeps_what_it_says(task):
