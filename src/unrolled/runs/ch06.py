@@ -104,6 +104,17 @@ class DigitReader:
         return int("".join(map(str, digits)))
 
 
+def digits_right(pictures: NumberPictures, said: list[str]) -> list[float]:
+    """Give how often hundreds, tens and units are right, over the pictures of three digits.
+
+    A caption that is not the name of a number of three digits is wrong in all of them.
+    """
+    numbers = {number_in_words(number): str(number) for number in range(100, 1000)}
+    rows = [row for row, number in enumerate(pictures.numbers) if number >= 100]
+    pairs = [(str(int(pictures.numbers[row])), numbers.get(said[row], "---")) for row in rows]
+    return [sum(shown[i] == told[i] for shown, told in pairs) / len(pairs) for i in range(3)]
+
+
 def rest_right(model: Captioner, pictures: NumberPictures, wording: Wording, wrong: bool) -> float:
     """Give how often the rest of a caption is right after a first word that was given.
 
@@ -187,6 +198,7 @@ def _learn(
             "right first word": rest_right(model, task.held_out, wording, wrong=False),
             "wrong first word": rest_right(model, task.held_out, wording, wrong=True),
         },
+        "digits right": digits_right(task.held_out, said["held out"]),
         "different captions": len(set(said["held out"])),
         "wrong": [list(pair) for pair in pairs if pair[0] != pair[1]][:12],
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -214,9 +226,13 @@ def contexts(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any
 
 
 @experiment(
-    variants={context: {"context": context} for context in ("first input", "first state")},
+    variants={
+        "first input": {"context": "first input"},
+        "first state": {"context": "first state"},
+        "first state, LSTM": {"context": "first state", "layer": "LSTM"},
+    },
     seeds=range(5),
-    settings={"by": "letters", "steps": 4000, "batch": 64, "learning_rate": 3e-3, "every": 400},
+    settings={"by": "letters", "steps": 3000, "batch": 64, "learning_rate": 3e-3, "every": 300},
     data=_fingerprint,
 )
 def seen_once(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any]]:
