@@ -466,6 +466,7 @@ def test_hidden_states_refuse(arguments, message):
     [
         ([], r"sequences is empty; expected one or more, such as \['tea', 'it'\]"),
         (["a", ""], "sequence 1 is empty; expected one token or more in each"),
+        (["a"] * 30, "sequences has 30 entries, and there is room for 23 tokens of one step"),
         (["a" * 40], r"the longest sequence has 40 tokens, which need 1\d\.\d inches, and 7\.0"),
     ],
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from .canvas import FIXED_WIDTH, MARGIN, WIDEST, Canvas, text_width
+from .canvas import FIXED_WIDTH, ROOM, Canvas, text_width
 from .text import visible
 
 # All in inches.
@@ -19,6 +19,8 @@ BESIDE = 0.12
 HEADING = 0.34
 GAP = 0.5
 BETWEEN_STEPS = 0.12
+#: Where the tokens of `data` begin.
+DATA = 5 * FIXED_WIDTH
 
 
 def padded_batch(sequences: Sequence[Sequence[str]], *, pad: str = "·") -> Figure:
@@ -43,7 +45,7 @@ def padded_batch(sequences: Sequence[Sequence[str]], *, pad: str = "·") -> Figu
     Raises
     ------
     ValueError
-        If there is no sequence, one is empty, or they are too long.
+        If there is no sequence, one is empty, or they are too many or too long.
 
     Examples
     --------
@@ -70,7 +72,11 @@ class _Batch:
         widest = max(text_width(token) for token in tokens)
         self.pitch = max(PITCH, widest + 2 * PADDING + BETWEEN)
         self.left = text_width(str(len(rows))) + BESIDE
-        self.room = WIDEST - 2 * MARGIN
+        if len(rows) > (fit := int((ROOM - DATA) / self.pitch)):
+            raise ValueError(
+                f"sequences has {len(rows)} entries, and there is room for {fit} tokens of one "
+                "step; show fewer"
+            )
         self.canvas = Canvas()
 
     def figure(self) -> Figure:
@@ -80,12 +86,12 @@ class _Batch:
         self.draw_packed(packed)
         left, right = padded.extent(), packed.extent()
         widest = max(left.width, right.width)
-        if widest > self.room:
+        if widest > ROOM:
             raise ValueError(
                 f"the longest sequence has {self.steps} tokens, which need {widest:.1f} inches, "
-                f"and {self.room:.1f} are there; show shorter sequences"
+                f"and {ROOM:.1f} are there; show shorter sequences"
             )
-        if left.width + GAP + right.width <= self.room:
+        if left.width + GAP + right.width <= ROOM:
             packed.move(left.width + GAP, 0.0)
             bottom = min(left.y0, right.y0)
         else:
@@ -142,11 +148,10 @@ class _Batch:
     def draw_data(self, y: float) -> None:
         """Draw the tokens of all steps in the order in which they are packed."""
         self.canvas.label("data", (0.0, y), "data", align="left", fixed=True)
-        start = 5 * FIXED_WIDTH
-        left = start
+        left = DATA
         for step, size in enumerate(self.batch_sizes):
-            if left > start and left + size * self.pitch > self.room:
-                left, y = start, y - ROW - 0.06
+            if left + size * self.pitch > ROOM:
+                left, y = DATA, y - ROW - 0.06
             for row in self.order[:size]:
                 name = f"data-{row}-{step + 1}"
                 self.draw_token(self.canvas, name, left, y, self.rows[row][step])

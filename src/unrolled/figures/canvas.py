@@ -28,8 +28,10 @@ Point = tuple[float, float]
 
 #: The widest figure whose text a phone shows large enough to be read, in inches.
 WIDEST = 7.2
-CORNER = 0.08
 MARGIN = 0.08
+#: What it has room for.
+ROOM = WIDEST - 2 * MARGIN
+CORNER = 0.08
 ARROW_HEAD = "-|>,head_length=0.42,head_width=0.2"
 #: Half the height of a capital letter, in inches a point: labels of a row share their baseline.
 HALF_CAPITAL = 0.365 / 72

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from .canvas import LINE, MARGIN, WIDEST, Canvas, lines_within, text_width
+from .canvas import LINE, ROOM, Canvas, lines_within, text_width
 
 # All in inches.
 GAP = 0.18
@@ -66,7 +66,7 @@ def pictures(
     if columns < 1:
         raise ValueError(f"columns is {columns}; expected 1 or more")
     across = min(columns, count)
-    width = min(PIXEL * wide, (WIDEST - 2 * MARGIN - (across - 1) * GAP) / across)
+    width = min(PIXEL * wide, (ROOM - (across - 1) * GAP) / across)
     height = width * high / wide
     texts = [_lines(caption, mark, width) for caption, mark in zip(captions, marks, strict=True)]
     canvas = Canvas()

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from .canvas import LINE, MARGIN, WIDEST, Canvas, lines_within, text_width
+from .canvas import LINE, ROOM, Canvas, lines_within, text_width
 from .graph import Drawing, unrolled_graph
 from .network import Network
 
@@ -97,7 +97,7 @@ def unrolled_graphs(
     y = right = 0.0
     for number, (name, arguments) in enumerate(networks.items(), start=1):
         graph = _Graph(canvas.part(str(number)), name, arguments, notes.get(name, ""))
-        if row and right + graph.width > WIDEST - 2 * MARGIN:
+        if row and right + graph.width > ROOM:
             y = _settle(row, y) - BETWEEN_ROWS
             row, right = [], 0.0
         row.append(graph)
@@ -120,9 +120,9 @@ class _Graph:
         self.lines = lines_within(note, max(self.drawn.width, NOTE))
         texts = [text_width(text) for text in (name, *self.lines)]
         self.width: float = max(self.drawn.width, *texts)
-        if self.width > WIDEST - 2 * MARGIN:
+        if self.width > ROOM:
             raise ValueError(
-                f"network {name!r} needs {self.width:.1f} inches and {WIDEST - 2 * MARGIN:.1f} are "
+                f"network {name!r} needs {self.width:.1f} inches and {ROOM:.1f} are "
                 "there; show fewer steps or shorter labels"
             )
 

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from .canvas import FIXED_WIDTH, LINE, MARGIN, WIDEST, Canvas, Point, text_width
+from .canvas import FIXED_WIDTH, LINE, ROOM, Canvas, Point, text_width
 from .graph import BOX_HEIGHT, TALL, Drawing
 from .network import Network
 
@@ -52,10 +52,9 @@ def hidden_states(num_layers: int, bidirectional: bool, steps: int = 3) -> Figur
     drawing = _FinalStates(network, canvas)
     drawing.draw()
     drawing.draw_tensor()
-    if (width := canvas.extent().width) > WIDEST - 2 * MARGIN:
+    if (width := canvas.extent().width) > ROOM:
         raise ValueError(
-            f"{steps} steps need {width:.1f} inches and {WIDEST - 2 * MARGIN:.1f} are there; show "
-            "fewer"
+            f"{steps} steps need {width:.1f} inches and {ROOM:.1f} are there; show fewer"
         )
     return canvas.figure()
 

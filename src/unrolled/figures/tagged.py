@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from .canvas import FIXED_WIDTH, MARGIN, WIDEST, Canvas, text_width
+from .canvas import FIXED_WIDTH, ROOM, Canvas, text_width
 from .palette import SERIES
 
 # All in inches.
@@ -81,7 +81,7 @@ def tagged_text(
         for label, given in tags.items()
     }
     left = max(text_width(label) for label in rows) + AFTER_LABEL
-    room = WIDEST - 2 * MARGIN - left
+    room = ROOM - left
     canvas = Canvas()
     y, start = 0.0, 0
     for number, line in enumerate(text.split("\n"), start=1):
@@ -173,7 +173,7 @@ def _legend(canvas: Canvas, y: float, classes: Sequence[str], notes: Sequence[st
     x = 0.0
     for index, label in enumerate((*classes, *notes)):
         width = text_width(label) + 2 * PADDING
-        if x and x + width > WIDEST - 2 * MARGIN:
+        if x and x + width > ROOM:
             x, y = 0.0, y - HEIGHT - 0.12
         name, centre = f"class-{index + 1}", (x + width / 2, y)
         if index == len(classes):

@@ -2,14 +2,12 @@
 
 from matplotlib.figure import Figure
 
-from .canvas import MARGIN, Canvas, text_width
+from .canvas import ROOM, Canvas, text_width
 
 #: Tokens that leave no mark on paper, and what stands for them.
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥"}
 
 # All in inches.
-#: The widest figure whose text a phone shows large enough to be read.
-WIDEST = 7.2
 BOX_HEIGHT = 0.30
 TALL = BOX_HEIGHT / 2
 #: From letter to letter, where there is room.
@@ -69,7 +67,7 @@ def text_window(text: str, window: int, *, clue: str | None = None) -> Figure:
         )
     if clue is not None and (not clue or clue not in text):
         raise ValueError(f"clue is {clue!r}; expected a part of the text {text!r}")
-    pitch = _pitch(text + "?", WIDEST - 2 * MARGIN - ARROW, len(text) + 1)
+    pitch = _pitch(text + "?", ROOM - ARROW, len(text) + 1)
     outside = len(text) - window
     lost = range(0)
     if clue is not None:
@@ -144,7 +142,7 @@ class _Stateful:
         self.letters = count * time
         self.rows = [text[row * self.letters : (row + 1) * self.letters] for row in range(batch)]
         self.label_width = text_width(f"row {batch}") + PANEL_PADDING + 0.1
-        room = WIDEST - 2 * MARGIN - self.label_width - (count - 1) * DETACH_GAP - PANEL_PADDING
+        room = ROOM - self.label_width - (count - 1) * DETACH_GAP - PANEL_PADDING
         # What is written over and under a window is not wider than the window.
         least = max(text_width(f"window {count}"), text_width("gradient")) / time
         self.pitch = _pitch(text, room, self.letters, least)
