@@ -16,6 +16,7 @@ from unrolled.data.captions import (
     FIRST_HELD_OUT_SCAN,
     SIZE,
     UNITS,
+    CaptionBatch,
     CaptionBatches,
     NumberPictures,
     Wording,
@@ -27,7 +28,7 @@ from unrolled.decoding import greedy
 from unrolled.metrics import accuracy, exact_match
 from unrolled.models import Captioner, ImageEncoder, captioner_loss
 from unrolled.runs.registry import experiment, fingerprint
-from unrolled.training import evaluate, train
+from unrolled.training import Loss, evaluate, train
 
 EMBEDDING, PICTURE = 16, 32
 #: Hidden units with which the three captioners have the same number of parameters, within 1 %.
@@ -139,7 +140,12 @@ def rest_right(model: Captioner, pictures: NumberPictures, wording: Wording, wro
     return exact_match(said, expected)
 
 
-def exchanged_loss(model: Captioner, batch: Any, state: None) -> tuple[Tensor, None]:
+def padded_loss(model: Captioner, batch: CaptionBatch, state: None) -> tuple[Tensor, None]:
+    """Give the loss over all places of a batch, also those that no caption reaches."""
+    return captioner_loss(model, batch._replace(mask=torch.ones_like(batch.mask)), state)
+
+
+def exchanged_loss(model: Captioner, batch: CaptionBatch, state: None) -> tuple[Tensor, None]:
     """Give the loss with the pictures of other captions: what is lost is what pictures tell."""
     return captioner_loss(model, batch._replace(images=batch.images.roll(1, dims=0)), state)
 
@@ -160,6 +166,7 @@ def _learn(
     batch: int,
     learning_rate: float,
     every: int,
+    loss: Loss = captioner_loss,
     **options: Any,
 ) -> Generator[float, None, dict[str, Any]]:
     """Train a captioner and measure it; ``options`` are those of :func:`captioner`."""
@@ -175,7 +182,7 @@ def _learn(
     history = yield from train(
         model,
         CaptionBatches(task.train, wording, batch),
-        loss=captioner_loss,
+        loss=loss,
         steps=steps,
         optimizer=optimiser,
         scheduler=CosineAnnealingLR(optimiser, steps),
@@ -260,3 +267,20 @@ def seen_once(seed: int, **settings: Any) -> Generator[float, None, dict[str, An
 def raw_pictures(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any]]:
     """How a picture gets lost whose vector is not normalised."""
     return (yield from _learn(seed, **settings))
+
+
+@experiment(
+    variants={f"by {by}": {"by": by} for by in ("words", "letters")},
+    seeds=range(5),
+    settings={
+        "context": "every step",
+        "steps": 1000,
+        "batch": 64,
+        "learning_rate": 3e-3,
+        "every": 100,
+    },
+    data=_fingerprint,
+)
+def counted_padding(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any]]:
+    """How much it costs to count the padding in the loss."""
+    return (yield from _learn(seed, loss=padded_loss, **settings))
