@@ -30,6 +30,9 @@ DRAWINGS = "tests/test_figures_text.py"
 TASK_DRAWINGS = "tests/test_figures_tasks.py"
 CALLS = "tests/test_calls.py"
 DIRECTIONS = "tests/test_runs_directions.py"
+WORDS = "tests/test_words.py"
+SENTENCES = "tests/test_sentences.py"
+RUNS_WORDS = "tests/test_runs_words.py"
 
 MUTANTS = [
     Mutant("bias forgotten", "cells.py", "self.weight_ih, self.bias)", "self.weight_ih)", CELLS),
@@ -1332,4 +1335,118 @@ MUTANTS = [
         '"last": nats[:, -2]',
         DIRECTIONS,
     ),
+    Mutant(
+        "shared words stay in", "data/words.py", "if len(spoken[word]) == 1:", "if True:", WORDS
+    ),
+    Mutant(
+        "relatives on both sides",
+        "data/words.py",
+        "zlib.crc32(family.encode())",
+        "zlib.crc32(word.encode())",
+        WORDS,
+    ),
+    Mutant(
+        "accents part relatives",
+        "data/words.py",
+        "family = without_accents(word)[:FAMILY]",
+        "family = word[:FAMILY]",
+        WORDS,
+    ),
+    Mutant("a Turkish I gets a dot", "data/words.py", 'text.replace("I", "ı")', "text", WORDS),
+    Mutant(
+        "the dot of a capital stays",
+        "data/words.py",
+        'unicodedata.normalize("NFC", text).replace("İ", "i")',
+        'unicodedata.normalize("NFC", text)',
+        WORDS,
+    ),
+    Mutant("capitals stay", "data/words.py", "text.lower())", "text)", WORDS),
+    Mutant(
+        "letters of other scripts",
+        "data/words.py",
+        'all("LATIN" in unicodedata.name(letter) for letter in word)',
+        "word",
+        WORDS,
+    ),
+    Mutant("short words stay", "data/words.py", "SHORTEST = 3", "SHORTEST = 2", WORDS),
+    Mutant(
+        "an order that tells the language",
+        "data/words.py",
+        "sorted(spoken, key=lambda word: (zlib.crc32(word.encode()), word))",
+        "spoken",
+        WORDS,
+    ),
+    Mutant("half of the families held out", "data/words.py", "HELD_OUT = 5", "HELD_OUT = 2", WORDS),
+    Mutant(
+        "single sentences held out",
+        "data/sentences.py",
+        'parts[number % 3 == 2].extend((text.strip(), label) for text in line.split("/"))',
+        '[parts[n % 3 == 2].append((t.strip(), label)) for n, t in enumerate(line.split("/"))]',
+        SENTENCES,
+    ),
+    Mutant(
+        "the first part of an opinion counts",
+        "data/sentences.py",
+        "for (first, _), (last, label) in (sides, sides[::-1]):",
+        "for (first, label), (last, _) in (sides, sides[::-1]):",
+        SENTENCES,
+    ),
+    Mutant(
+        "negation that changes nothing",
+        "data/sentences.py",
+        "int((adjective in _GOOD) != negated)",
+        "int(adjective in _GOOD)",
+        SENTENCES,
+    ),
+    Mutant(
+        "opinions without their exchange",
+        "data/sentences.py",
+        "in (sides, sides[::-1]):",
+        "in (sides,):",
+        SENTENCES,
+    ),
+    Mutant(
+        "two sides of one opinion",
+        "data/sentences.py",
+        "_side(other, not negated if of_one_opinion else negated, draw)",
+        "_side(other, negated, draw)",
+        SENTENCES,
+    ),
+    Mutant(
+        "orders of a pair held out one by one",
+        "data/sentences.py",
+        "                part.append((f",
+        "                (held_out if draw.random() < 0.2 else train).append((f",
+        SENTENCES,
+    ),
+    Mutant(
+        "padding among the shuffled letters",
+        "runs/ch05.py",
+        "torch.rand(inside.shape).masked_fill(~inside, 2.0)",
+        "torch.rand(inside.shape)",
+        RUNS_WORDS,
+    ),
+    Mutant("random batches of one length", "runs/ch05.py", "POOL = 1", "POOL = 20", RUNS_WORDS),
+    Mutant(
+        "letters across the word's ends",
+        "runs/ch05.py",
+        'analyzer="char_wb"',
+        'analyzer="char"',
+        RUNS_WORDS,
+    ),
+    Mutant(
+        "padding in the mean of embeddings",
+        "runs/ch05.py",
+        "zero_padding(self.embedding(tokens), lengths)",
+        "self.embedding(tokens)",
+        RUNS_WORDS,
+    ),
+    Mutant(
+        "the order of words is lost when answers are alone",
+        "runs/ch05.py",
+        "logits[rows] = found",
+        "logits[: len(found)] = found",
+        RUNS_WORDS,
+    ),
+    Mutant("everything is forgotten", "runs/ch05.py", ") < 0.2", ") < 0.9", RUNS_WORDS),
 ]
