@@ -320,8 +320,10 @@ CLAIMS = [
         ("imports", "masks", "roman-train", "roman-answer", "roman-result"),
         nulls={
             "untrained": Change("roman-train", "steps = 600", "steps = 1"),
-            "the question is not read": Change(
-                "roman-answer", "str(number))[None]", '"1" * len(str(number)))[None]'
+            "answers of other numbers": Change(
+                "roman-result",
+                "expected = [roman_numeral(number) for number in task.held_out]",
+                "expected = [roman_numeral(number) for number in task.held_out[::-1]]",
             ),
         },
         seeds={f"seed {seed}": _seed("roman-train", seed) for seed in OTHER_SEEDS},
@@ -347,11 +349,7 @@ CLAIMS = [
             "zeros are enough": Change(
                 "leak", "theirs(x * true_step[:, :, None])", "theirs(pack(x))"
             ),
-            "no padding": Change(
-                "padding",
-                '"what", "time", "is", "it", "in", "Reykjavik"',
-                '"whattimei", "timewhati", "iswhattim", "itwhattim", "inwhattim", "Reykjavik"',
-            ),
+            "packed": Change("leak", "_, h_n = theirs(x)", "_, h_n = theirs(pack(x))"),
         },
         seeds=_manual_seeds("leak"),
     ),
@@ -370,8 +368,12 @@ CLAIMS = [
         "recipes-claim",
         ("imports", "padding", "leak", "recipes", "recipes-table"),
         nulls={
-            "one direction": Change("recipes", "bidirectional=True, ", ""),
-            "without packing": Change("recipes", "one(pack(read))", "one(read)"),
+            "the end of both directions": Change(
+                "recipes", "out[range(6), lengths - 1]", "torch.cat([h[-2], h[-1]], dim=1)"
+            ),
+            "axes exchanged first": Change(
+                "recipes", "h.view(6, -1)", "h.transpose(0, 1).reshape(6, -1)"
+            ),
         },
         seeds=_manual_seeds("recipes"),
     ),
