@@ -29,6 +29,8 @@ SEQUENCES = "tests/test_sequences.py"
 DRAWINGS = "tests/test_figures_text.py"
 TASK_DRAWINGS = "tests/test_figures_tasks.py"
 CALLS = "tests/test_calls.py"
+CAPTIONS = "tests/test_captions.py"
+RUNS_CAPTIONS = "tests/test_runs_captions.py"
 DIRECTIONS = "tests/test_runs_directions.py"
 WORDS = "tests/test_words.py"
 SENTENCES = "tests/test_sentences.py"
@@ -1449,4 +1451,155 @@ MUTANTS = [
         RUNS_WORDS,
     ),
     Mutant("everything is forgotten", "runs/ch05.py", ") < 0.2", ") < 0.9", RUNS_WORDS),
+    Mutant(
+        "and without a rest", "data/captions.py", "if hundreds and rest:", "if hundreds:", CAPTIONS
+    ),
+    Mutant("and forgotten", "data/captions.py", 'words.append("and")', "pass", CAPTIONS),
+    Mutant("twenty by units", "data/captions.py", "if rest >= 20:", "if rest > 20:", CAPTIONS),
+    Mutant(
+        "zero has no name", "data/captions.py", "elif rest or not hundreds:", "elif rest:", CAPTIONS
+    ),
+    Mutant(
+        "a caption without an end",
+        "data/captions.py",
+        '[*self.cut(int(number)), "<eos>"]',
+        "self.cut(int(number))",
+        CAPTIONS,
+    ),
+    Mutant(
+        "text past the end",
+        "data/captions.py",
+        'said = said[: said.index("<eos>")]',
+        'said = [token for token in said if token != "<eos>"]',
+        CAPTIONS,
+    ),
+    Mutant(
+        "scans held out one too late",
+        "data/captions.py",
+        "FIRST_HELD_OUT_SCAN = 1287",
+        "FIRST_HELD_OUT_SCAN = 1288",
+        CAPTIONS,
+    ),
+    Mutant(
+        "held-out scans in training",
+        "data/captions.py",
+        "compose(train, shown.nonzero()[:, 0], learnt)",
+        "compose(train, shown.nonzero()[:, 0], ~learnt)",
+        CAPTIONS,
+    ),
+    Mutant(
+        "unseen numbers in training", "data/captions.py", "shown[new] = False", "pass", CAPTIONS
+    ),
+    Mutant(
+        "all numbers as likely",
+        "data/captions.py",
+        " / torch.bincount(length)[length]",
+        "",
+        CAPTIONS,
+    ),
+    Mutant(
+        "digits from the right",
+        "data/captions.py",
+        "numbers // 10 ** rank.clamp(min=0)",
+        "numbers // 10**place",
+        CAPTIONS,
+    ),
+    Mutant(
+        "pictures not centred",
+        "data/captions.py",
+        "(PLACES - length) * SIZE // 2 + place",
+        "0 * length + place",
+        CAPTIONS,
+    ),
+    Mutant(
+        "pictures drawn from the global generator",
+        "data/captions.py",
+        "torch.Generator().manual_seed(0)",
+        "torch.default_generator",
+        CAPTIONS,
+    ),
+    Mutant(
+        "end token does not count",
+        "data/captions.py",
+        ") < lengths[:, None]  # (batch, time)",
+        ") < lengths[:, None] - 1",
+        CAPTIONS,
+    ),
+    Mutant(
+        "captions not shifted",
+        "data/captions.py",
+        "inputs = targets.roll(1, dims=1)",
+        "inputs = targets.clone()",
+        CAPTIONS,
+    ),
+    Mutant(
+        "start token forgotten",
+        "data/captions.py",
+        "        inputs[:, 0] = self.bos\n",
+        "",
+        CAPTIONS,
+    ),
+    Mutant(
+        "pictures of other captions",
+        "data/captions.py",
+        "CaptionBatch(self.images[rows],",
+        "CaptionBatch(self.images[: len(rows)],",
+        CAPTIONS,
+    ),
+    Mutant(
+        "one order for all passes",
+        "data/captions.py",
+        "torch.randperm(count) if self.shuffle",
+        "torch.arange(count) if self.shuffle",
+        CAPTIONS,
+    ),
+    Mutant(
+        "padding not in the padded loss",
+        "runs/ch06.py",
+        "mask=torch.ones_like(batch.mask)",
+        "mask=batch.mask",
+        RUNS_CAPTIONS,
+    ),
+    Mutant(
+        "pictures not exchanged",
+        "runs/ch06.py",
+        "batch.images.roll(1, dims=0)",
+        "batch.images",
+        RUNS_CAPTIONS,
+    ),
+    Mutant(
+        "the first word is never wrong",
+        "runs/ch06.py",
+        "hundreds % 9 + 1 if wrong else hundreds",
+        "hundreds",
+        RUNS_CAPTIONS,
+    ),
+    Mutant(
+        "digits counted from the right",
+        "runs/ch06.py",
+        "shown[i] == told[i]",
+        "shown[2 - i] == told[2 - i]",
+        RUNS_CAPTIONS,
+    ),
+    Mutant(
+        "the reader looks at the wrong columns",
+        "runs/ch06.py",
+        "SIZE // 2 if ink[:SIZE].any()",
+        "SIZE if ink[:SIZE].any()",
+        RUNS_CAPTIONS,
+    ),
+    Mutant(
+        "the reader learns held-out scans",
+        "runs/ch06.py",
+        "learnt = slice(FIRST_HELD_OUT_SCAN)",
+        "learnt = slice(None)",
+        RUNS_CAPTIONS,
+    ),
+    Mutant(
+        "picture vectors of any size",
+        "models.py",
+        "            nn.LayerNorm(output_size),\n",
+        "",
+        MODELS,
+    ),
 ]
