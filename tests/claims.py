@@ -50,6 +50,14 @@ def _manual_seeds(cell: str) -> dict[str, Change]:
 
 COUNTED = ("imports", "text", "bigrams", "ngrams")
 TRAINED = ("imports", "embedding", "rows-go-on", "learn", "learn-result")
+COUNTS = ("imports", "task", "one-word", "baselines", "encode")
+LANGUAGE = (*COUNTS, "learn", "learn-result")
+
+
+def _instead_in(cell: str, run: str, variant: str, other: str) -> Change:
+    """As above, where the results of a run are taken without a name for the run."""
+    results = f'runs.load("{run}")["results"]'
+    return Change(cell, results, f'({results} | {{"{variant}": {results}["{other}"]}})')
 
 
 CLAIMS = [
@@ -389,5 +397,168 @@ CLAIMS = [
             ),
         },
         seeds=_manual_seeds("padded-loss"),
+    ),
+    Claim(
+        "05-many-to-one",
+        "learn-claim",
+        LANGUAGE,
+        nulls={
+            "untrained": Change("learn", "steps = 800", "steps = 1"),
+            "letters shuffled": Change(
+                "encode", "LengthBatches(*encode(train)", "ch05.ShuffledBatches(*encode(train)"
+            ),
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "05-many-to-one",
+        "belief-claim",
+        (*LANGUAGE, "belief"),
+        nulls={
+            "untrained": Change("learn", "steps = 800", "steps = 1"),
+            "the end first": Change("belief", "vocab.encode(text)", "vocab.encode(text[::-1])"),
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "05-many-to-one",
+        "butterflies-claim",
+        (*LANGUAGE, "butterflies"),
+        nulls={
+            "the network for the counts": Change(
+                "butterflies", "groups[3].predict(butterflies)", "scores.argmax(dim=1).numpy()"
+            ),
+            "letters alone": Change("butterflies", "groups[3]", "groups[1]"),
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "05-many-to-one",
+        "order-claim",
+        (*COUNTS, "recorded"),
+        nulls={
+            "shuffled": _instead_of("GRU, last", "GRU, last, letters shuffled"),
+            "not shuffled": _instead_of("GRU, last, letters shuffled", "GRU, mean"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "05-many-to-one",
+        "pooling-claim",
+        (*COUNTS, "recorded", "pooling-table"),
+        nulls={
+            "mean for last": _instead_of("LSTM, last", "LSTM, mean"),
+            "last for mean": _instead_of("GRU, mean", "GRU, last"),
+            "mean for max": _instead_of("RNN, max", "RNN, mean"),
+            "one direction": _instead_of("bidirectional GRU, mean", "GRU, mean"),
+            "no gates": _instead_of("GRU, last", "RNN, last"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "05-many-to-one",
+        "rates-claim",
+        (*COUNTS, "recorded", "pooling-table", "rates"),
+        nulls={
+            "mean for last": _instead_in(
+                "rates", "05-learning-rates", "GRU, last, 0.01", "GRU, mean, 0.01"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "05-many-to-one",
+        "data-claim",
+        ("imports", "data-curve"),
+        nulls={
+            "exchanged": Change(
+                "data-curve", '("letter groups", "GRU")', '("GRU", "letter groups")'
+            ),
+            "few words": Change(
+                "data-curve",
+                '["results"].values()',
+                '["results"].values()\nby_size = [list(by_size)[0]] * 4',
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "05-many-to-one",
+        "intents-claim",
+        ("imports", "intents", "assistant", "intents-recorded"),
+        nulls={
+            "a mean for the GRU": _instead_in(
+                "intents-recorded", "05-intent-wordings", "GRU", "mean of embeddings"
+            ),
+            "words that say nothing": Change(
+                "assistant",
+                "bag = ch05.word_groups(1).fit(*wanted.train)",
+                "bag = ch05.word_groups(1).fit(wanted.train.texts, wanted.train.labels.flip(0))",
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "05-many-to-one",
+        "opinions-claim",
+        ("imports", "opinions", "opinions-recorded"),
+        nulls={
+            "a mean for the GRU": _instead_in(
+                "opinions-recorded", "05-opinion-order", "GRU, last", "mean of embeddings"
+            ),
+            "long groups": Change("opinions-recorded", "word_groups(longest)", "word_groups(9)"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "05-many-to-one",
+        "careless-claim",
+        (*COUNTS, "careless", "careless-result"),
+        nulls={
+            "the right mean": Change(
+                "careless",
+                'ch05.PaddedReader(len(vocab), 20, pooling="mean", packed=False)',
+                'SequenceClassifier(len(vocab), 20, layer=GRU(32, 128), pooling="mean")',
+            ),
+            "untrained": Change("careless", "steps = 600", "steps = 1"),
+        },
+        seeds=_manual_seeds("careless"),
+    ),
+    Claim(
+        "05-many-to-one",
+        "padding-claim",
+        ("imports", "padding-recorded"),
+        nulls={
+            "padding read": _instead_in(
+                "padding-recorded",
+                "05-padding-leak",
+                "last, at the true end",
+                "outputs[:, -1], padding read",
+            ),
+            "the right mean": _instead_in(
+                "padding-recorded",
+                "05-padding-leak",
+                "outputs.mean(1), padding read",
+                "mean, over true letters",
+            ),
+            "the right end": _instead_in(
+                "padding-recorded",
+                "05-padding-leak",
+                "outputs[:, -1], packed",
+                "last, at the true end",
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "05-many-to-one",
+        "unknown-claim",
+        ("imports", "intents", "assistant", "intents-recorded", "unknown"),
+        nulls={
+            "nothing forgotten": _instead_in(
+                "intents-recorded", "05-intent-wordings", "GRU", "GRU, nothing forgotten"
+            ),
+        },
+        seeds={},
     ),
 ]
