@@ -234,9 +234,10 @@ def contexts(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any
 
 @experiment(
     variants={
-        "first input": {"context": "first input"},
-        "first state": {"context": "first state"},
-        "first state, LSTM": {"context": "first state", "layer": "LSTM"},
+        "first input, by words": {"context": "first input", "by": "words"},
+        "first input, by letters": {"context": "first input"},
+        "first state, by letters": {"context": "first state"},
+        "first state, by letters, LSTM": {"context": "first state", "layer": "LSTM"},
     },
     seeds=range(5),
     settings={"by": "letters", "steps": 3000, "batch": 64, "learning_rate": 3e-3, "every": 300},
