@@ -250,9 +250,13 @@ def seen_once(seed: int, **settings: Any) -> Generator[float, None, dict[str, An
 
 @experiment(
     variants={
-        **{context: {"context": context} for context in HIDDEN},
-        "first state, a third of the rate": {"context": "first state", "learning_rate": 1e-3},
-        "first state, LSTM": {"context": "first state", "layer": "LSTM"},
+        **{f"{context}, by letters": {"context": context} for context in HIDDEN},
+        "first state, by words": {"context": "first state", "by": "words"},
+        "first state, by letters, a third of the rate": {
+            "context": "first state",
+            "learning_rate": 1e-3,
+        },
+        "first state, by letters, LSTM": {"context": "first state", "layer": "LSTM"},
     },
     seeds=range(5),
     settings={
