@@ -239,7 +239,7 @@ def contexts(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any
         "first state, by letters": {"context": "first state"},
         "first state, by letters, LSTM": {"context": "first state", "layer": "LSTM"},
     },
-    seeds=range(5),
+    seeds=range(3),
     settings={"by": "letters", "steps": 3000, "batch": 64, "learning_rate": 3e-3, "every": 300},
     data=_fingerprint,
 )
