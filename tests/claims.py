@@ -472,7 +472,7 @@ CLAIMS = [
         ("imports", "data-curve"),
         nulls={
             "exchanged": Change(
-                "data-curve", '("letter groups", "GRU")', '("GRU", "letter groups")'
+                "data-curve", "one[name]", "one[{'GRU': 'letter groups'}.get(name, 'GRU')]"
             ),
             "few words": Change(
                 "data-curve",
