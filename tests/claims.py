@@ -561,4 +561,84 @@ CLAIMS = [
         },
         seeds={},
     ),
+    Claim(
+        "07-bidirectional",
+        "learn-claim",
+        ("imports", "task", "learn", "learn-result"),
+        nulls={
+            "two layers forward": Change("learn", "bidirectional=True", "num_layers=2"),
+            "untrained": Change("learn", "steps=500", "steps=1"),
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "07-bidirectional",
+        "recorded-claim",
+        ("imports", "recorded"),
+        nulls={
+            "two layers forward": _instead_of("GRU both", "GRU stacked"),
+            "one direction": _instead_of("RNN both", "RNN forward"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "07-bidirectional",
+        "delay-claim",
+        ("imports", "task", "recorded", "delay", "delay-table"),
+        nulls={
+            "no delay": _instead_of("GRU delay 4", "GRU forward"),
+            "half the delay": _instead_of("GRU delay 16", "GRU delay 8"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "07-bidirectional",
+        "not-flipped-claim",
+        ("imports", "recorded"),
+        nulls={
+            "flipped back": _instead_of("GRU not flipped back", "GRU both"),
+            "one direction": _instead_of("GRU not flipped back", "GRU forward"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "07-bidirectional",
+        "padding-claim",
+        ("imports", "recorded"),
+        nulls={
+            "padding behind": _instead_of("GRU padding reversed and packed", "GRU both"),
+            "padding in front": _instead_of("GRU both", "GRU padding reversed"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "07-bidirectional",
+        "stacked-claim",
+        ("imports", "recorded"),
+        nulls={"both directions": _instead_of("GRU stacked", "GRU both")},
+        seeds={},
+    ),
+    Claim(
+        "07-bidirectional",
+        "cheat-claim",
+        ("imports", "cheat", "cheat-result"),
+        nulls={
+            "two layers forward": Change("cheat", "bidirectional=True", "num_layers=2"),
+            "untrained": Change("cheat", "steps, V = 300", "steps, V = 1"),
+        },
+        seeds=_manual_seeds("cheat"),
+    ),
+    Claim(
+        "07-bidirectional",
+        "cheat-recorded-claim",
+        ("imports", "cheat-recorded"),
+        nulls={
+            "exchanged": Change(
+                "cheat-recorded",
+                'runs.load("07-cheating")["results"]',
+                'dict(zip(("forward", "both"), runs.load("07-cheating")["results"].values()))',
+            )
+        },
+        seeds={},
+    ),
 ]
