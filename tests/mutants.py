@@ -1602,4 +1602,19 @@ MUTANTS = [
         "",
         MODELS,
     ),
+    Mutant(
+        "the state is asked a step late",
+        "runs/ch06.py",
+        'len(" ".join(words)) + 1 if wording.by == "letters" else 3',
+        'len(" ".join(words)) + 2 if wording.by == "letters" else 4',
+        RUNS_CAPTIONS,
+    ),
+    Mutant("tens among the teens", "runs/ch06.py", "(tens >= 2)", "(tens >= 1)", RUNS_CAPTIONS),
+    Mutant(
+        "units for tens",
+        "runs/ch06.py",
+        "tens = pictures.numbers // 10 % 10",
+        "tens = pictures.numbers % 10",
+        RUNS_CAPTIONS,
+    ),
 ]

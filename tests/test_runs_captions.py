@@ -163,3 +163,53 @@ def test_accuracy_with_teacher_forcing(task):
         right += int((said == batch.targets)[batch.mask].sum())
         count += batch.weight
     assert found == pytest.approx(right / count)
+
+
+class Corner(nn.Module):
+    """An encoder that gives the first numbers of an image."""
+
+    output_size = ch06.PICTURE
+
+    def forward(self, images):
+        return images.flatten(1)[:, : self.output_size]
+
+
+def marked(pictures):
+    """Pictures in whose corner it is written what the tens are."""
+    images = torch.zeros_like(pictures.images)
+    images[range(len(images)), 0, pictures.numbers // 10 % 10] = 1.0
+    return pictures._replace(images=images)
+
+
+def test_tens_that_are_in_the_picture_are_found_there(task):
+    wording = Wording("letters")
+    torch.manual_seed(0)
+    model = ch06.captioner(wording, "every step")
+    model.encoder = Corner()
+    seen = task._replace(train=marked(task.train), held_out=marked(task.held_out))
+    known = ch06.tens_known(model, seen, wording)
+    assert known["picture"] == 1
+    assert known["start"] < 0.3  # the state is zero there
+    assert known["when asked"] > 0.9
+    blind = task._replace(train=marked(task.train), held_out=task.held_out)
+    assert ch06.tens_known(model, blind, wording)["picture"] < 0.5
+
+
+@pytest.mark.parametrize("by", ["letters", "words"])
+def test_the_state_that_is_asked_has_read_all_but_the_tens(task, by):
+    wording = Wording(by)
+    torch.manual_seed(0)
+    model = ch06.captioner(wording, "first state")
+    found = ch06._with_tens(model, task.held_out, wording)
+    chosen = [i for i, n in enumerate(task.held_out.numbers) if n >= 100 and n // 10 % 10 >= 2]
+    assert found["tens"].tolist() == [int(task.held_out.numbers[i]) // 10 % 10 for i in chosen]
+    for row in (0, 7):
+        name = number_in_words(int(task.held_out.numbers[chosen[row]]))
+        before = name.split(" ")[:3]
+        before = [*" ".join(before), " "] if by == "letters" else before
+        tokens = wording.vocab.encode(["<bos>", *before])[None]
+        image = task.held_out.images[chosen[row]][None]
+        start = model.start(image)
+        _, state = model.read(tokens, start)
+        torch.testing.assert_close(found["start"][row], start.layer[0][0])
+        torch.testing.assert_close(found["when asked"][row], state.layer[0][0])
