@@ -62,11 +62,16 @@ def words() -> Task:
 
 
 def letter_groups(longest: int) -> Pipeline:
-    """Count the groups of 1 to ``longest`` letters of a word, and weigh the counts.
+    """Count the groups of 1 to ``longest`` letters, and weigh the counts.
 
-    A space stands before and after the word, so that a group may say where it begins or ends.
+    A space stands before and after the word, so that a group may say where
+    it begins or ends.
     """
-    counter = CountVectorizer(analyzer="char_wb", lowercase=False, ngram_range=(1, longest))
+    counter = CountVectorizer(
+        analyzer="char_wb",
+        lowercase=False,
+        ngram_range=(1, longest),
+    )
     return make_pipeline(counter, LogisticRegression(max_iter=1000))
 
 
@@ -222,7 +227,13 @@ def training_words(
 class PaddedReader(nn.Module):
     """Classify padded words with torch.nn.GRU, as it is often written."""
 
-    def __init__(self, vocab_size: int, classes: int, pooling: str, packed: bool) -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        classes: int,
+        pooling: str,
+        packed: bool,
+    ) -> None:
         super().__init__()
         self.pooling, self.packed = pooling, packed
         self.embedding = nn.Embedding(vocab_size, 32)
@@ -233,7 +244,12 @@ class PaddedReader(nn.Module):
         """Give ``(batch, classes)`` from ``tokens (batch, time)``."""
         x = self.embedding(tokens)  # (batch, time, 32)
         if self.packed:
-            x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            x = pack_padded_sequence(
+                x,
+                lengths,
+                batch_first=True,
+                enforce_sorted=False,
+            )
         outputs, _ = self.gru(x)
         if self.packed:  # zeros past each end
             outputs, _ = pad_packed_sequence(outputs, batch_first=True)
