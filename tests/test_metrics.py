@@ -101,7 +101,7 @@ def test_types_that_do_not_fit_are_refused():
 
 
 def test_exact_match_counts_whole_answers():
-    assert exact_match(["ab", "abc", ""], ["ab", "abd", ""]) == 2 / 3
+    assert exact_match(["ab", "abc", ""], ["ab", "abx", ""]) == 2 / 3
     assert exact_match([[1, 2]], [[1, 2, 2]]) == 0.0
     with pytest.raises(ValueError, match="1 answers came for 2 expected ones"):
         exact_match(["a"], ["a", "b"])
