@@ -641,4 +641,124 @@ CLAIMS = [
         },
         seeds={},
     ),
+    *(
+        Claim(
+            "06-one-to-many",
+            claim,
+            (
+                *("imports", "pictures", "wording", "references", "greedy", "check-greedy"),
+                *("validate", "learn", "learn-result", *needs),
+            ),
+            nulls={"untrained": Change("learn", "steps=1000", "steps=1")},
+            seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+        )
+        for claim, needs in (("learn-claim", ()), ("forcing-claim", ("two-ways",)))
+    ),
+    Claim(
+        "06-one-to-many",
+        "rest-claim",
+        ("imports", "rest"),
+        nulls={
+            "the picture once": _instead_of(
+                "every step, by letters", "first state, by letters", "rest"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "06-one-to-many",
+        "contexts-claim",
+        ("imports", "contexts-recorded"),
+        nulls={
+            "at every step": _instead_of(
+                "first state, by letters", "every step, by letters", "contexts-recorded"
+            ),
+            "letters for words": _instead_of(
+                "first state, by words", "first state, by letters", "contexts-recorded"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "06-one-to-many",
+        "longer-claim",
+        ("imports", "contexts-recorded", "longer"),
+        nulls={
+            "a GRU for the LSTM": _instead_of(
+                "first state, by letters, LSTM", "first state, by letters", "longer"
+            ),
+            "an LSTM for the GRU": _instead_of(
+                "first state, by letters", "first state, by letters, LSTM", "longer"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "06-one-to-many",
+        "watch-claim",
+        ("imports", "pictures", "watch", "watched"),
+        nulls={
+            "both normalised": Change("watched", "normalised=False", "normalised=True"),
+            "neither normalised": Change("watched", "normalised=True", "normalised=False"),
+        },
+        seeds={f"seed {seed}": Change("watch", "seed=0", f"seed={seed}") for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "06-one-to-many",
+        "raw-claim",
+        ("imports", "contexts-recorded", "raw-recorded"),
+        nulls={
+            "at every step": _instead_of(
+                "first state, by letters", "every step, by letters", "raw-recorded"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "06-one-to-many",
+        "padding-claim",
+        ("imports", "pictures", "contexts-recorded", "counted-padding"),
+        nulls={
+            "masked": Change(
+                "counted-padding",
+                'results = recorded["results"]\n',
+                'results = {n[12:]: r for n, r in runs.load("06-contexts")["results"].items()}\n',
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "06-one-to-many",
+        "unshifted-claim",
+        ("imports", "pictures", "quick", "unshifted"),
+        nulls={
+            "shifted": Change("unshifted", "batch._replace(inputs=batch.targets)", "batch"),
+        },
+        seeds={f"seed {seed}": Change("quick", "seed=0", f"seed={seed}") for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "06-one-to-many",
+        "endless-claim",
+        ("imports", "pictures", "quick", "unshifted", "endless"),
+        nulls={
+            "the end counts": Change(
+                "endless", "batch.mask & (batch.targets != by_words.eos)", "batch.mask"
+            ),
+        },
+        seeds={f"seed {seed}": Change("quick", "seed=0", f"seed={seed}") for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "06-one-to-many",
+        "known-claim",
+        ("imports", "contexts-recorded", "known"),
+        nulls={
+            "letters for words": _instead_of(
+                "first state, by words", "first state, by letters", "contexts-recorded"
+            ),
+            "words for letters": _instead_of(
+                "first state, by letters", "first state, by words", "contexts-recorded"
+            ),
+        },
+        seeds={},
+    ),
 ]
