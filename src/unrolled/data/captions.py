@@ -89,8 +89,10 @@ class Wording:
     ----------
     vocab : Vocab
         All tokens of all numbers, and ``"<bos>"`` and ``"<eos>"``.
-    bos, eos : int
-        The start token and the end token.
+    bos : int
+        The start token.
+    eos : int
+        The end token.
     longest : int
         Tokens of the longest caption, the end token included.
 

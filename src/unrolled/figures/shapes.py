@@ -37,9 +37,9 @@ def task_shapes() -> Figure:
             "1:1, one to one": {"inputs": ["$x$"], "outputs": ["$y$"], "states": ["$h$"]},
             "N:1, many to one": {"inputs": x, "outputs": [None, None, "$y$"]},
             "1:N, one to many": {"inputs": ["$x$", None, None], "outputs": y, "feedback": "input"},
-            "N:N, many to many, in step": {"inputs": x, "outputs": y},
-            "N:M, many to many, two lengths": {
-                "inputs": [*x[:2], "end", None, None],
+            "N:N, many to many, aligned": {"inputs": x, "outputs": y},
+            "N:M, many to many": {
+                "inputs": [*x[:2], ">", None, None],
                 "outputs": [None, None, *y],
                 "feedback": "input",
             },
@@ -48,8 +48,8 @@ def task_shapes() -> Figure:
             "1:1, one to one": "a picture and its digit: no time",
             "N:1, many to one": "a word and its language",
             "1:N, one to many": "a picture and its caption",
-            "N:N, many to many, in step": "letters of a program and the class of each",
-            "N:M, many to many, two lengths": "a number in English words and in German words",
+            "N:N, many to many, aligned": "letters of a program and the class of each",
+            "N:M, many to many": "a number in digits and in Roman numerals",
         },
     )
 
