@@ -163,7 +163,8 @@ class GRUCell(Cell):
 
     This is ``reset="after"``, the cell of cuDNN and ``torch.nn``. With ``reset="before"``, as in
     [1]_, the reset gate acts on the state instead:
-    :math:`n_t = \tanh(W_{in} x_t + b_n + W_{hn} (r_t \odot h_{t-1}))`.
+
+    .. math:: n_t = \tanh(W_{in} x_t + b_n + W_{hn} (r_t \odot h_{t-1}))
 
     Parameters
     ----------
