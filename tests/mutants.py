@@ -226,7 +226,7 @@ MUTANTS = [
     Mutant(
         "tokens of the padding",
         "models.py",
-        "tokens = tokens.masked_fill(~mask, 0)",
+        "tokens = zero_padding(tokens, lengths)",
         "pass",
         MODELS,
     ),

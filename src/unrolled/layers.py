@@ -147,6 +147,8 @@ def check_input(x: Tensor, input_size: int) -> int:
 def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Put zeros past each sequence's end, so that NaN in the padding reaches no product.
 
+    ``x`` is ``(batch, time, ...)``; without lengths it stays as it is.
+
     Raises
     ------
     TypeError, ValueError
@@ -157,7 +159,7 @@ def zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
     mask = step_mask(lengths, x.shape[1])  # (batch, time)
     if len(mask) != len(x):
         raise ValueError(f"{len(mask)} lengths came for a batch of {len(x)}; expected one for each")
-    return x.masked_fill(~mask[:, :, None], 0)
+    return x.masked_fill(~mask.view(*mask.shape, *[1] * (x.dim() - 2)), 0)
 
 
 class Recurrent(nn.Module):

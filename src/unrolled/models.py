@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unrolled.data import CaptionBatch, MaskedWindow, SequenceBatch, Window
 from unrolled.data.checking import check_tokens
-from unrolled.layers import Bidirectional, State, final_hidden, map_state, step_mask
+from unrolled.layers import Bidirectional, State, final_hidden, map_state, step_mask, zero_padding
 
 POOLINGS = ("last", "mean", "max")
 CONTEXTS = ("first input", "first state", "every step")
@@ -536,12 +536,7 @@ def _check_causal(layer: nn.Module) -> None:
 
 def _true_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int) -> Tensor:
     """Give tokens with 0 in the padding, where anything may stand; check the others."""
-    if lengths is not None and isinstance(tokens, Tensor) and tokens.dim() == 2:
-        mask = step_mask(lengths, tokens.shape[1])
-        if len(mask) != len(tokens):
-            raise ValueError(
-                f"{len(mask)} lengths came for a batch of {len(tokens)}; expected one for each"
-            )
-        tokens = tokens.masked_fill(~mask, 0)
+    if isinstance(tokens, Tensor) and tokens.dim() == 2:
+        tokens = zero_padding(tokens, lengths)
     check_tokens("tokens", tokens, ("batch", "time"), vocab_size)
     return tokens

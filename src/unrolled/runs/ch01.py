@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unrolled.data import (
     ContiguousWindows,
@@ -24,8 +23,9 @@ from unrolled.data import (
     prose_or_program,
 )
 from unrolled.metrics import accuracy, bits_per_character
+from unrolled.runs.recipe import count_parameters, train_with_adam
 from unrolled.runs.registry import experiment, fingerprint
-from unrolled.training import evaluate, train
+from unrolled.training import evaluate
 
 # --- Prose or program ----------------------------------------------------------------------------
 
@@ -230,14 +230,12 @@ def window_models(
     torch.manual_seed(seed)
     make = {"WindowModel": WindowModel, "CausalConvolutions": CausalConvolutions}[model]
     network = make(len(text.vocab), **options)
-    optimiser = torch.optim.Adam(network.parameters(), learning_rate)
-    yield from train(
+    yield from train_with_adam(
         network,
         RandomWindows(text.train, batch, time, count=steps),
         loss=next_token_loss,
         steps=steps,
-        optimizer=optimiser,
-        scheduler=CosineAnnealingLR(optimiser, steps),
+        learning_rate=learning_rate,
         seed=seed,
     )
     windows = ContiguousWindows(text.validation, batch=10, time=1000)
@@ -247,5 +245,5 @@ def window_models(
         "quotes": right_quotes(
             lambda tokens: network(tokens)[:, -1], text.vocab, torch.cat(text[1:3])
         ),
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": count_parameters(network),
     }

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unrolled.data import highlighting
 from unrolled.layers import RNN
+from unrolled.runs.recipe import count_parameters
 from unrolled.runs.registry import experiment, fingerprint
 
 
@@ -123,5 +124,5 @@ def highlighting_memory(
         "accuracy": curve[-1],
         "recall": recall,
         "curve": curve,
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": count_parameters(network),
     }

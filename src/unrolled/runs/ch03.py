@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unrolled.data import ContiguousWindows, Vocab, Window, corpus
 from unrolled.decoding import sample
@@ -18,6 +17,7 @@ from unrolled.layers import RNN, State
 from unrolled.metrics import bits_per_character, perplexity
 from unrolled.models import LanguageModel, language_model_loss
 from unrolled.runs.ch01 import right_quotes
+from unrolled.runs.recipe import count_parameters, train_with_adam
 from unrolled.runs.registry import experiment, fingerprint
 from unrolled.training import evaluate, train
 
@@ -114,20 +114,18 @@ def _train_on_python(
     text = corpus("python")
     torch.manual_seed(seed)
     model = LanguageModel(len(text.vocab), layer=RNN(embedding, hidden))
-    optimiser = torch.optim.Adam(model.parameters(), learning_rate)
     held_out = ContiguousWindows(text.validation, batch=16, time=100)
 
     def validate(model: LanguageModel) -> dict[str, float]:
         nats = evaluate(model, held_out, loss=language_model_loss if carry else forgetful_loss)
         return {"bits": bits_per_character(nats)}
 
-    history = yield from train(
+    history = yield from train_with_adam(
         model,
         ContiguousWindows(text.train, batch, time),
         loss=language_model_loss if carry else forgetful_loss,
         steps=steps,
-        optimizer=optimiser,
-        scheduler=CosineAnnealingLR(optimiser, steps),
+        learning_rate=learning_rate,
         validate=validate,
         every=every,
         seed=seed,
@@ -147,7 +145,7 @@ def _train_on_python(
         "quotes": right_quotes(
             lambda tokens: model(tokens)[0][:, -1], text.vocab, torch.cat(text[1:3])
         ),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": count_parameters(model),
     }
 
 

@@ -6,16 +6,15 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unrolled.data import RomanBatches, RomanNumerals, roman_numeral, roman_numerals
 from unrolled.data.roman import END, SEPARATOR
 from unrolled.decoding import greedy
-from unrolled.layers import GRU, LSTM, RNN
 from unrolled.metrics import exact_match
 from unrolled.models import LanguageModel, masked_language_loss
+from unrolled.runs.recipe import LAYERS, count_parameters, train_with_adam
 from unrolled.runs.registry import experiment, fingerprint
-from unrolled.training import evaluate, train
+from unrolled.training import evaluate
 
 
 def answer(model: LanguageModel, task: RomanNumerals, numbers: Sequence[int]) -> list[str]:
@@ -75,16 +74,13 @@ def roman(
     """How a network that reads digits and goes on in Roman numerals learns, with what counted."""
     task = roman_numerals()
     torch.manual_seed(seed)
-    make = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}[layer]
-    model = LanguageModel(len(task.vocab), layer=make(embedding, hidden))
-    optimiser = torch.optim.Adam(model.parameters(), learning_rate)
-    history = yield from train(
+    model = LanguageModel(len(task.vocab), layer=LAYERS[layer](embedding, hidden))
+    history = yield from train_with_adam(
         model,
         RomanBatches(task, task.train, batch, everything),
         loss=masked_language_loss,
         steps=steps,
-        optimizer=optimiser,
-        scheduler=CosineAnnealingLR(optimiser, steps),
+        learning_rate=learning_rate,
         validate=lambda model: {"right": right(model, task, task.held_out)},
         every=50,
         seed=seed,
@@ -100,5 +96,5 @@ def roman(
         "right": history.validation["right"],
         "nats of the answer": evaluate(model, held_out, loss=masked_language_loss),
         "wrong": wrong,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": count_parameters(model),
     }

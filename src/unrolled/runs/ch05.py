@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unrolled.data import (
     LabelledTexts,
@@ -23,13 +22,11 @@ from unrolled.data import (
     opinions,
 )
 from unrolled.data.sentences import split_sentence
-from unrolled.layers import GRU, LSTM, RNN, step_mask, zero_padding
+from unrolled.layers import GRU, step_mask, zero_padding
 from unrolled.metrics import accuracy
 from unrolled.models import SequenceClassifier, classifier_loss
+from unrolled.runs.recipe import LAYERS, count_parameters, train_with_adam
 from unrolled.runs.registry import experiment, fingerprint
-from unrolled.training import train
-
-CELLS = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
 
 # --- Whose language is this word -----------------------------------------------------------------
 
@@ -101,22 +98,6 @@ def score(model: nn.Module, batches: Iterable[SequenceBatch]) -> float:
     return accuracy(logits, targets)
 
 
-def fit_classifier(
-    model: nn.Module, batches: LengthBatches, *, steps: int, learning_rate: float, seed: int
-) -> Generator[float, None, None]:
-    """Train with Adam, at a learning rate that falls to zero along a cosine."""
-    optimiser = torch.optim.Adam(model.parameters(), learning_rate)
-    yield from train(
-        model,
-        batches,
-        loss=classifier_loss,
-        steps=steps,
-        optimizer=optimiser,
-        scheduler=CosineAnnealingLR(optimiser, steps),
-        seed=seed,
-    )
-
-
 def _data() -> str:
     task = words()
     sequences = (*task.train.sequences, *task.held_out.sequences)
@@ -162,15 +143,20 @@ def word_language(
     """Which cell and which pooling name the language of a word best, and what order is worth."""
     task, batches = words(), ShuffledBatches if shuffled else LengthBatches
     torch.manual_seed(seed)
-    layer = CELLS[cell](embedding, hidden, bidirectional=bidirectional)
+    layer = LAYERS[cell](embedding, hidden, bidirectional=bidirectional)
     model = SequenceClassifier(len(task.vocab), task.classes, layer=layer, pooling=pooling)
-    yield from fit_classifier(
-        model, batches(*task.train, batch), steps=steps, learning_rate=learning_rate, seed=seed
+    yield from train_with_adam(
+        model,
+        batches(*task.train, batch),
+        loss=classifier_loss,
+        steps=steps,
+        learning_rate=learning_rate,
+        seed=seed,
     )
     return {
         "training": score(model, batches(*task.train, 256, shuffle=False)),
         "held out": score(model, batches(*task.held_out, 256, shuffle=False)),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": count_parameters(model),
     }
 
 
@@ -206,9 +192,10 @@ def training_words(
     rows = torch.randperm(len(task.train.labels))[:number]
     chosen, labels = [task.train.sequences[row] for row in rows], task.train.labels[rows]
     model = SequenceClassifier(len(task.vocab), task.classes, layer=GRU(32, 128))
-    yield from fit_classifier(
+    yield from train_with_adam(
         model,
         LengthBatches(chosen, labels, batch),
+        loss=classifier_loss,
         steps=steps,
         learning_rate=learning_rate,
         seed=seed,
@@ -288,9 +275,10 @@ def padding_leak(
         model = SequenceClassifier(len(task.vocab), task.classes, layer=layer, pooling=pooling)
     else:
         model = PaddedReader(len(task.vocab), task.classes, pooling, packed)
-    yield from fit_classifier(
+    yield from train_with_adam(
         model,
         RandomBatches(*task.train, batch),
+        loss=classifier_loss,
         steps=steps,
         learning_rate=learning_rate,
         seed=seed,
@@ -410,11 +398,13 @@ def intent_wordings(
     torch.manual_seed(seed)
     model = sentence_model(kind, len(vocab), len(task.classes))
     batches = (ForgetfulBatches if forgetful else LengthBatches)(*learnt, batch)
-    yield from fit_classifier(model, batches, steps=steps, learning_rate=learning_rate, seed=seed)
+    yield from train_with_adam(
+        model, batches, loss=classifier_loss, steps=steps, learning_rate=learning_rate, seed=seed
+    )
     return {
         "held out": score(model, LengthBatches(*held_out, 96)),
         "mixed": score(model, LengthBatches(*mixed, 24)),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": count_parameters(model),
     }
 
 
@@ -437,9 +427,10 @@ def opinion_order(
     vocab, (learnt, held_out) = number_words(task.train, task.held_out)
     torch.manual_seed(seed)
     model = sentence_model(kind, len(vocab), len(task.classes))
-    yield from fit_classifier(
+    yield from train_with_adam(
         model,
         LengthBatches(*learnt, batch),
+        loss=classifier_loss,
         steps=steps,
         learning_rate=learning_rate,
         seed=seed,
@@ -447,5 +438,5 @@ def opinion_order(
     return {
         "training": score(model, LengthBatches(*learnt, 256)),
         "held out": score(model, LengthBatches(*held_out, 256)),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": count_parameters(model),
     }

@@ -12,9 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from unrolled import layers
 from unrolled.data.captions import (
     FIRST_HELD_OUT_SCAN,
     SIZE,
@@ -32,8 +30,9 @@ from unrolled.decoding import greedy
 from unrolled.layers import final_hidden
 from unrolled.metrics import accuracy, exact_match
 from unrolled.models import Captioner, ImageEncoder, captioner_loss
+from unrolled.runs.recipe import LAYERS, count_parameters, train_with_adam
 from unrolled.runs.registry import experiment, fingerprint
-from unrolled.training import Loss, evaluate, train
+from unrolled.training import Loss, evaluate
 
 EMBEDDING, PICTURE = 16, 32
 #: Hidden units with which the three captioners have the same number of parameters, within 1 %.
@@ -63,7 +62,7 @@ def captioner(
     return Captioner(
         len(wording.vocab),
         encoder=encoder,
-        layer=getattr(layers, layer)(EMBEDDING + beside, HIDDEN[context]),
+        layer=LAYERS[layer](EMBEDDING + beside, HIDDEN[context]),
         embedding_size=EMBEDDING,
         context=context,
     )
@@ -227,19 +226,17 @@ def _learn(
     torch.manual_seed(seed)
     model = captioner(wording, context, **options)
     known_before = tens_known(model, task, wording)
-    optimiser = torch.optim.Adam(model.parameters(), learning_rate)
     some = task.held_out.first(500)
 
     def validate(model: Captioner) -> dict[str, float]:
         return {"exact": exact_match(say(model, some.images, wording), names(some))}
 
-    history = yield from train(
+    history = yield from train_with_adam(
         model,
         CaptionBatches(task.train, wording, batch),
         loss=loss,
         steps=steps,
-        optimizer=optimiser,
-        scheduler=CosineAnnealingLR(optimiser, steps),
+        learning_rate=learning_rate,
         validate=validate,
         every=every,
         seed=seed,
@@ -264,7 +261,7 @@ def _learn(
         "tens known": tens_known(model, task, wording),
         "different captions": len(set(said["held out"])),
         "wrong": [list(pair) for pair in pairs if pair[0] != pair[1]][:12],
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": count_parameters(model),
     }
 
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from unrolled.data import (
     CallTagging,
@@ -25,7 +24,6 @@ from unrolled.data import (
 )
 from unrolled.layers import (
     GRU,
-    RNN,
     Bidirectional,
     BidirectionalState,
     State,
@@ -37,8 +35,8 @@ from unrolled.metrics import accuracy, bits_per_character, perplexity
 from unrolled.models import SequenceTagger, tagger_loss
 from unrolled.ngrams import NGramModel
 from unrolled.runs.ch01 import next_token_loss
+from unrolled.runs.recipe import LAYERS, count_parameters, train_with_adam
 from unrolled.runs.registry import experiment, fingerprint
-from unrolled.training import train
 
 # --- Layers: one that answers late, and three with a fault ---------------------------------------
 
@@ -109,11 +107,10 @@ EMBEDDING = 24
 
 def make_layer(kind: str, units: int, cell: str = "GRU", delay: int = 0) -> nn.Module:
     """Give a layer for the tagger: of one direction, of two, of two and faulty, or of depth 2."""
-    network = {"GRU": GRU, "RNN": RNN}[cell]
     if kind in ("forward", "stacked"):
-        layer = network(EMBEDDING, units, num_layers=2 if kind == "stacked" else 1)
+        layer = LAYERS[cell](EMBEDDING, units, num_layers=2 if kind == "stacked" else 1)
         return Delayed(layer, delay) if delay else layer
-    two = network(EMBEDDING, units, bidirectional=True)
+    two = LAYERS[cell](EMBEDDING, units, bidirectional=True)
     if kind == "both":
         return two
     return FAULTY[kind](two.layers[0].forward_layer, two.layers[0].backward_layer)
@@ -231,14 +228,12 @@ def directions(
     data = task()
     torch.manual_seed(seed)
     model = SequenceTagger(len(data.vocab), len(data.classes), layer=make_layer(**options))
-    optimiser = torch.optim.Adam(model.parameters(), learning_rate)
-    yield from train(
+    yield from train_with_adam(
         model,
         LengthBatches(*data.train, batch=batch),
         loss=tagger_loss,
         steps=steps,
-        optimizer=optimiser,
-        scheduler=CosineAnnealingLR(optimiser, steps),
+        learning_rate=learning_rate,
         seed=seed,
     )
     scores, truth = answer(model, data.held_out)
@@ -253,7 +248,7 @@ def directions(
         "from bracket": [said[from_bracket == n].mean().item() for n in range(1, DISTANCES + 1)],
         "f1 in batches of 120 steps": by_class(padded, truth, call)["f1"],
         "changed in batches of 120 steps": (padded != predicted).float().mean().item(),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": count_parameters(model),
     }
 
 
@@ -312,14 +307,12 @@ def cheating(
     text = corpus("python")
     torch.manual_seed(seed)
     model = BothWays(len(text.vocab), GRU(32, units, bidirectional=bidirectional))
-    optimiser = torch.optim.Adam(model.parameters(), learning_rate)
-    yield from train(
+    yield from train_with_adam(
         model,
         RandomWindows(text.train, batch, time, count=steps),
         loss=next_token_loss,
         steps=steps,
-        optimizer=optimiser,
-        scheduler=CosineAnnealingLR(optimiser, steps),
+        learning_rate=learning_rate,
         seed=seed,
     )
     real = next(iter(ContiguousWindows(text.validation, batch=500, time=time)))
@@ -332,5 +325,5 @@ def cheating(
         "held out": perplexities(model, torch.cat([real.inputs, real.targets[:, -1:]], dim=1)),
         "noise": perplexities(model, noise),
         "bits of what it writes": bits_per_character(torch.stack(surprise).mean()),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": count_parameters(model),
     }
