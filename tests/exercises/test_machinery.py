@@ -854,6 +854,10 @@ def test_listed_mistakes_are_recognised_by_what_they_compute():
         (lambda x, h, w: step(0 * x, h, w), "`x_t`, which is missing inside the tanh"),
         (lambda x, h, w: step(-x, h, w), "`x_t`, which has the wrong sign inside the tanh"),
         (lambda x, h, w: step(x, h, w).T.reshape(h.shape), "the right numbers in the wrong places"),
+        (
+            lambda x, h, w: step(x, h, w).flip(1),
+            "has the right numbers along the hidden axis, in the wrong order.",
+        ),
         (lambda x, h, w: h.clone(), "is just `h`, as it came in"),
         (lambda x, h, w: step(x, h, w)[:1].expand_as(h), "same for every sequence of the batch"),
         (lambda x, h, w: step(x, h, w).flip(0), "the sequences of the batch in another order"),
@@ -869,6 +873,15 @@ def test_listed_mistakes_are_recognised_by_what_they_compute():
 )
 def test_wrong_values_are_described(answer, expected):
     assert expected in said(lambda x_t, h, weight: answer(x_t, h, weight))
+
+
+def test_a_wrong_truth_value_is_named_with_its_place():
+    def only_the_first(tokens, separator, eos):
+        return tokens[:, :-1] == separator
+
+    messages = exercises.check("04.3", only_the_first).messages
+    assert any(re.match(r"Your mask is False, at .* expected True\.", line) for line in messages)
+    assert not any("wrong places" in line or "wrong order" in line for line in messages)
 
 
 @pytest.mark.parametrize(

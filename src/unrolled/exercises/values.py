@@ -193,10 +193,15 @@ def _reduced(pairs: Sequence[Pair], wrong: Sequence[Attempt], axes: Axes) -> str
 
 
 def _misplaced(pairs: Sequence[Pair]) -> str:
-    def in_order(tensor: Tensor) -> Tensor:
-        return tensor.flatten().sort().values
+    def sorted_alike(order: Callable[[Tensor], Tensor]) -> bool:
+        return all(alike(order(pair.got), order(pair.want)) for pair in pairs)
 
-    if all(alike(in_order(pair.got), in_order(pair.want)) for pair in pairs):
+    if any(pair.want.dtype == torch.bool for pair in pairs):
+        return ""  # with two values, equal counts say nothing
+    for place, axis in enumerate(pairs[0].axes):
+        if sorted_alike(lambda tensor, place=place: tensor.sort(dim=place).values):
+            return f"has the right numbers along the {axis} axis, in the wrong order"
+    if sorted_alike(lambda tensor: tensor.flatten().sort().values):
         return (
             "has the right numbers in the wrong places: is there a `reshape` where a `transpose` "
             "should be, or a `.T` too many?"
@@ -302,6 +307,9 @@ def _largest(name: str, pair: Pair) -> str:
     for axis, place in zip(pair.axes, np.unravel_index(index, pair.got.shape), strict=False):
         places.append(f"{ONE_OF.get(axis, axis)} {place + 1}")
     at = f", at {listed(places)}" if places else ""
+    if pair.want.dtype == torch.bool:
+        got, want = (bool(side.flatten()[index]) for side in (pair.got, pair.want))
+        return f"Your {called(name)} is {got}{at}, expected {want}."
     return f"The largest difference in your {called(name)} is {size}{at}."
 
 
