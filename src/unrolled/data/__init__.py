@@ -12,6 +12,12 @@ from unrolled.data.captions import (
     scanned_digits,
 )
 from unrolled.data.corpora import Corpus, corpus
+from unrolled.data.memory import (
+    AddingBatches,
+    CopyingBatches,
+    FirstSymbolBatches,
+    MemoryBatch,
+)
 from unrolled.data.prose import LabelledTexts, ProseOrProgram, prose_or_program
 from unrolled.data.python_source import (
     ClosingQuote,
@@ -29,12 +35,15 @@ from unrolled.data.windows import ContiguousWindows, MaskedWindow, RandomWindows
 from unrolled.data.words import LanguageWords, language_words
 
 __all__ = [
+    "AddingBatches",
     "CallTagging",
     "CaptionBatch",
     "CaptionBatches",
     "ClosingQuote",
     "ContiguousWindows",
+    "CopyingBatches",
     "Corpus",
+    "FirstSymbolBatches",
     "HandwrittenNumbers",
     "Highlighting",
     "Intents",
@@ -42,6 +51,7 @@ __all__ = [
     "LanguageWords",
     "LengthBatches",
     "MaskedWindow",
+    "MemoryBatch",
     "NumberPictures",
     "Opinions",
     "ProseOrProgram",
