@@ -19,7 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NONLINEARITIES = {"tanh": torch.tanh, "relu": torch.relu, "identity": lambda z: z}
+NONLINEARITIES = {
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "relu": torch.relu,
+    "identity": lambda z: z,
+}
 
 
 def _uniform(bound: float, *shape: int) -> nn.Parameter:
@@ -33,7 +38,8 @@ def _check_sizes(**sizes: int) -> None:
             raise ValueError(f"{name} is {size!r}; expected a whole number of at least 1")
 
 
-def _check_choice(name: str, choice: str, known: Collection[str]) -> None:
+def check_choice(name: str, choice: str, known: Collection[str]) -> None:
+    """Raise a ``ValueError`` that names the argument unless ``choice`` is one of ``known``."""
     if choice not in known:
         expected = ", ".join(map(repr, known))
         raise ValueError(f"{name} is {choice!r}; expected one of {expected}")
@@ -107,7 +113,8 @@ class RNNCell(Cell):
     hidden_size
         Number of units of the state.
     nonlinearity
-        ``"tanh"``, ``"relu"``, or ``"identity"`` (a linear recurrence, to see what tanh is for).
+        ``"tanh"``, ``"sigmoid"`` (Elman's own), ``"relu"``, or ``"identity"`` (a linear recurrence,
+        to see what tanh is for).
 
     Attributes
     ----------
@@ -135,7 +142,7 @@ class RNNCell(Cell):
         nonlinearity: str = "tanh",
     ) -> None:
         super().__init__(input_size, hidden_size, gates=1)
-        _check_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+        check_choice("nonlinearity", nonlinearity, NONLINEARITIES)
         self.nonlinearity = nonlinearity
 
     def step(self, projected_t: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -201,7 +208,7 @@ class GRUCell(Cell):
 
     def __init__(self, input_size: int, hidden_size: int, reset: str = "after") -> None:
         super().__init__(input_size, hidden_size, gates=3)
-        _check_choice("reset", reset, ("after", "before"))
+        check_choice("reset", reset, ("after", "before"))
         self.reset = reset
         if reset == "after":
             self.bias_hn = _uniform(1 / math.sqrt(hidden_size), hidden_size)
