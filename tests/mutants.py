@@ -15,6 +15,7 @@ class Mutant(NamedTuple):
 
 CELLS = "tests/test_cells.py"
 LAYERS = "tests/test_layers.py"
+BPTT = "tests/test_bptt.py"
 DATA = "tests/test_data.py"
 RUNS = "tests/test_runs.py"
 WINDOWS = "tests/test_windows.py"
@@ -1616,5 +1617,145 @@ MUTANTS = [
         "tens = pictures.numbers // 10 % 10",
         "tens = pictures.numbers % 10",
         RUNS_CAPTIONS,
+    ),
+    Mutant(
+        "gradient: slope of the step before",
+        "bptt.py",
+        "slope = SLOPES[nonlinearity](h[:, 1:])",
+        "slope = SLOPES[nonlinearity](h[:, :-1])",
+        BPTT,
+    ),
+    Mutant(
+        "gradient: the way through the state forgotten",
+        "bptt.py",
+        "from_later = grad_z[:, t] @ weight_hh  # (batch, hidden): through z_t into h_{t-1}",
+        "from_later = torch.zeros_like(h[:, 0])",
+        BPTT,
+    ),
+    Mutant(
+        "gradient: recurrent matrix transposed",
+        "bptt.py",
+        "from_later = grad_z[:, t] @ weight_hh  #",
+        "from_later = grad_z[:, t] @ weight_hh.T  #",
+        BPTT,
+    ),
+    Mutant(
+        "gradient: the later steps in place of the step's own",
+        "bptt.py",
+        "grad_h[:, t] = grad_outputs[:, t] + from_later  # two",
+        "grad_h[:, t] = from_later if t + 1 < time else grad_outputs[:, t]  # two",
+        BPTT,
+    ),
+    Mutant(
+        "gradient of the weights from the new states",
+        "bptt.py",
+        'torch.einsum("bth,btk->hk", grad_z, h[:, :-1])',
+        'torch.einsum("bth,btk->hk", grad_z, h[:, 1:])',
+        BPTT,
+    ),
+    Mutant(
+        "gradient of the weights transposed",
+        "bptt.py",
+        'torch.einsum("bth,btk->hk", grad_z, h[:, :-1])',
+        'torch.einsum("bth,btk->kh", grad_z, h[:, :-1])',
+        BPTT,
+    ),
+    Mutant(
+        "gradient of the bias as a mean over time",
+        "bptt.py",
+        "bias=grad_z.sum(dim=(0, 1)),\n        h=grad_h,\n        z=grad_z,",
+        "bias=grad_z.mean(dim=1).sum(dim=0),\n        h=grad_h,\n        z=grad_z,",
+        BPTT,
+    ),
+    Mutant(
+        "windows one step late",
+        "bptt.py",
+        "return range(window, time, window)",
+        "return range(window + 1, time, window)",
+        BPTT,
+    ),
+    Mutant(
+        "windows that cut off the first state",
+        "bptt.py",
+        "return range(window, time, window)",
+        "return range(0, time, window)",
+        BPTT,
+    ),
+    Mutant(
+        "slope of the sigmoid without its quarter",
+        "bptt.py",
+        '"sigmoid": lambda h: h * (1 - h)',
+        '"sigmoid": lambda h: 1 - h',
+        BPTT,
+    ),
+    Mutant(
+        "LSTM gradient: the cell has one way back",
+        "bptt.py",
+        "grad_c[:, t] = c_later + grad_h[:, t]",
+        "grad_c[:, t] = grad_h[:, t]",
+        BPTT,
+    ),
+    Mutant(
+        "LSTM gradient: forget gate at the new cell",
+        "bptt.py",
+        "grad_c[:, t] * c[:, t] * f[:, t]",
+        "grad_c[:, t] * c[:, t + 1] * f[:, t]",
+        BPTT,
+    ),
+    Mutant(
+        "LSTM gradient: cell not scaled by the forget gate",
+        "bptt.py",
+        "grad_z[:, t] @ weight_hh, grad_c[:, t] * f[:, t]",
+        "grad_z[:, t] @ weight_hh, grad_c[:, t]",
+        BPTT,
+    ),
+    Mutant(
+        "LSTM gradient: the window cuts h alone",
+        "bptt.py",
+        "h_later, c_later = torch.zeros_like(h_later), torch.zeros_like(c_later)\n    return",
+        "h_later = torch.zeros_like(h_later)\n    return",
+        BPTT,
+    ),
+    Mutant(
+        "LSTM gradient: gates in another order",
+        "bptt.py",
+        "torch.cat(gates, dim=1)",
+        "torch.cat(gates[::-1], dim=1)",
+        BPTT,
+    ),
+    Mutant(
+        "Jacobian: slopes along the columns",
+        "bptt.py",
+        "SLOPES[nonlinearity](trace.h[:, 1:])[..., None] * weight_hh",
+        "SLOPES[nonlinearity](trace.h[:, 1:])[..., None, :] * weight_hh",
+        BPTT,
+    ),
+    Mutant(
+        "Jacobians multiplied in the wrong order",
+        "bptt.py",
+        "products.append(products[-1] @ jacobian)",
+        "products.append(jacobian @ products[-1])",
+        BPTT,
+    ),
+    Mutant(
+        "radius of the real parts",
+        "bptt.py",
+        "torch.linalg.eigvals(matrix).abs()",
+        "torch.linalg.eigvals(matrix).real.abs()",
+        BPTT,
+    ),
+    Mutant(
+        "flow as Frobenius norm",
+        "bptt.py",
+        "torch.linalg.matrix_norm(jacobians, ord=2)",
+        "torch.linalg.matrix_norm(jacobians)",
+        BPTT,
+    ),
+    Mutant(
+        "flow of all steps, whatever step is asked",
+        "bptt.py",
+        "x[:, : of % time + 1]",
+        "x",
+        BPTT,
     ),
 ]
