@@ -30,6 +30,12 @@ from unrolled.figures.cell import Cell, Node, Wire, draw_cell
 WORDS = ["What", "time", "is", "it", "?"]
 Y = ["$y_1$", "$y_2$", "$y_3$", "$y_4$", "$y_5$"]
 WEIGHTS = {"input": "$W_{ih}$", "state": "$W_{hh}$", "output": "$W_{ho}$"}
+BACKWARD = {
+    "output": "$W_{ho}^\\top$",
+    "state": [f"$W_{{hh}}^\\top D_{t}$" for t in (1, 2, 3, 4)],
+    "term": [f"$\\delta_{t} h_{t - 1}^\\top$" for t in (1, 2, 3, 4)],
+    "weight": "$\\partial L/\\partial W_{hh}$",
+}
 PHONE = 343  # pixels
 SENTENCE = "I am Chinese, my mother tongue is "
 STORY = "The Time Traveller (for so it will be convenient to sp"  # 3 * 3 * 6 letters
@@ -190,7 +196,48 @@ NETWORKS = {
         WORDS[:3], Y[:3], feedback="state", initial="$y_0$", weights=WEIGHTS, rolled=True
     ),
     "gradients": lambda: unrolled_graph(
-        WORDS[:4], Y[:4], layers=2, initial="$h_0$", losses=[2, 4], gradients=(4, 1)
+        WORDS[:4], Y[:4], layers=2, initial="$h_0$", losses=[2, 4], gradients=True
+    ),
+    "backward pass": lambda: unrolled_graph(
+        WORDS[:4],
+        Y[:4],
+        initial="$h_0$",
+        weights=WEIGHTS,
+        losses=[1, 2, 3, 4],
+        gradients=True,
+        gradient_labels=BACKWARD,
+    ),
+    "one weight, in numbers": lambda: unrolled_graph(
+        ["1", "-0.5", "2"],
+        [None, None, "0.3"],
+        states=["0.46", "-0.12", "0.95"],
+        initial="0",
+        losses=[3],
+        gradients=True,
+        gradient_labels={
+            "loss": "-0.7",
+            "output": "0.25",
+            "state": ["-0.38", "0.41", "0.05"],
+            "term": ["0", "0.19", "-0.01"],
+            "weight": "0.18",
+        },
+    ),
+    "gradients that are cut": lambda: unrolled_graph(
+        ["a", "b", "c", "d", "e", "f"],
+        [*Y, "$y_6$"],
+        initial="$h_0$",
+        groups={"window 1": (1, 3), "window 2": (4, 6)},
+        losses=range(1, 7),
+        gradients=True,
+        cut_after=[3],
+    ),
+    "gradients that are cut, with a weight": lambda: unrolled_graph(
+        [None] * 5,
+        [None] * 4 + ["class"],
+        losses=[5],
+        gradients=True,
+        gradient_labels={"state": "$W_{hh}^\\top$", "weight": "$dL/dW_{hh}$"},
+        cut_after=[2],
     ),
     "shapes of tasks": task_shapes,
     "several networks": lambda: unrolled_graphs(

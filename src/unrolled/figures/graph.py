@@ -5,6 +5,7 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
+from .backward import Backward
 from .canvas import Canvas, Point, text_width
 from .network import Network
 from .style import SMALL_SIZE
@@ -21,7 +22,6 @@ PAIR_GAP = 0.30
 JOINT_GAP = 0.22
 JOINT_HEIGHT = 0.08
 LOSS_RADIUS = 0.19
-GRADIENT_OFFSET = 0.12
 LOOP = 0.30
 FEEDBACK_TO_BOX = 0.2
 
@@ -40,7 +40,9 @@ def unrolled_graph(
     groups: Mapping[str, tuple[int, int]] | None = None,
     highlight: Collection[int] = (),
     losses: Collection[int] = (),
-    gradients: tuple[int, int] | None = None,
+    gradients: bool = False,
+    gradient_labels: Mapping[str, str | Sequence[str]] | None = None,
+    cut_after: Collection[int] = (),
 ) -> Figure:
     """Draw a recurrent network unrolled over time.
 
@@ -80,8 +82,17 @@ def unrolled_graph(
     losses
         Steps whose output is compared with a target.
     gradients
-        (from, to): the way of the gradient, from the loss of the first step named back to the
-        second. Losses between the two join it.
+        Whether the backward pass is drawn: the gradients of all losses, from right to left and
+        downwards. The arrows forwards step back.
+    gradient_labels
+        Labels of the gradients' arrows: keys `"loss"` (from the loss into the output), `"output"`
+        (on into the state), `"state"` (from there into the state before) and `"term"` (what a step
+        contributes to the weight of the states), each one label for all steps or a list with one a
+        step. `"weight"` is the label of a box: the gradient of the weight that all steps share. It
+        is drawn where this label is given, and the terms are added on the way to it.
+    cut_after
+        Steps whose state is detached: it goes on to the next step, and no gradient comes back. The
+        terms of the next step are there all the same.
 
     Returns
     -------
@@ -105,6 +116,14 @@ def unrolled_graph(
     ...     feedback="input",
     ...     groups={"encoder": (1, 2), "decoder": (3, 4)},
     ... )
+    >>> backward_pass = unrolled_graph(
+    ...     ["$x_1$", "$x_2$", "$x_3$"],
+    ...     ["$y_1$", "$y_2$", "$y_3$"],
+    ...     initial="$h_0$",
+    ...     losses=[1, 2, 3],
+    ...     gradients=True,
+    ...     gradient_labels={"weight": "$dL/dW_{hh}$"},
+    ... )
     """
     network = Network.of(
         inputs,
@@ -120,6 +139,8 @@ def unrolled_graph(
         highlight=highlight,
         losses=losses,
         gradients=gradients,
+        gradient_labels=gradient_labels,
+        cut_after=cut_after,
     )
     canvas = Canvas()
     Drawing(network, canvas).draw()
@@ -133,6 +154,9 @@ class Drawing:
     least = MIN_BOX_WIDTH
     #: From the upper direction of a layer to where both are joined.
     joint_gap = JOINT_GAP
+    #: Half the height of a box.
+    tall = TALL
+    loss_radius = LOSS_RADIUS
 
     def __init__(self, network: Network, canvas: Canvas) -> None:
         self.net = network
@@ -151,6 +175,8 @@ class Drawing:
             gap = FEEDBACK_GAP + 0.7 * self.weight_width
         else:
             gap = max(GAP, self.weight_width + 0.1)
+        self.backward = Backward(self)
+        gap = max(gap, self.backward.gap)
         self.pitch = self.width + self.shift + gap
         self.rows = self._rows()
 
@@ -181,10 +207,16 @@ class Drawing:
             self.draw_initial(net.initial)
         for step in sorted(net.losses):
             self.draw_loss(step)
-        if net.gradients is not None:
-            self.draw_gradients(*net.gradients)
+        if net.gradients:
+            self.backward.draw()
         if net.rolled:
             self.draw_rolled()
+
+    def forwards(
+        self, name: str, points: Sequence[Point], *, role: str = "ink", muted: bool = False
+    ) -> None:
+        """Draw an arrow of the forward pass, which steps back where gradients are drawn."""
+        self.canvas.wire(name, points, role=role, muted=muted or self.net.gradients)
 
     # Where things are, and how they are called.
 
@@ -241,7 +273,7 @@ class Drawing:
                 self.draw_state(name, box, centre, (state, layer, direction), muted=muted)
                 if below is not None:
                     arrow, end = f"{below}-{box}", centre[1] - TALL
-                    self.canvas.wire(arrow, [(centre[0], bottom), (centre[0], end)], muted=muted)
+                    self.forwards(arrow, [(centre[0], bottom), (centre[0], end)], muted=muted)
                     side = -1 if direction == "forward" else 1
                     at = (centre[0] + side * 0.06, bottom + ROW_GAP / 2)
                     align = "right" if side < 0 else "left"
@@ -253,7 +285,7 @@ class Drawing:
             y = self.rows["output"]
             self.canvas.box(f"output-{name}", (x, y), size, target, "output", muted=muted)
             arrow = f"{below}-output-{name}"
-            self.canvas.wire(arrow, [(x, bottom), (x, y - TALL)], muted=muted)
+            self.forwards(arrow, [(x, bottom), (x, y - TALL)], muted=muted)
             self.weight(arrow, (x - 0.06, bottom + ROW_GAP / 2), "output", muted=muted)
 
     def draw_state(
@@ -271,7 +303,7 @@ class Drawing:
         for direction in self.net.directions:
             x0, y0 = self.state_at(x, layer, direction)
             arrow = f"{self.state_name(name, layer, direction)}-{joint}"
-            self.canvas.wire(arrow, [(x0, y0 + TALL), (x0, y - JOINT_HEIGHT / 2)], muted=muted)
+            self.forwards(arrow, [(x0, y0 + TALL), (x0, y - JOINT_HEIGHT / 2)], muted=muted)
         return joint, y + JOINT_HEIGHT / 2
 
     def weight(
@@ -288,6 +320,7 @@ class Drawing:
         label = self.net.weights.get(weight, "")
         if label and layer is not None:
             label = self.layer_label(label, layer)
+        muted = muted or self.net.gradients
         self.canvas.label(f"weight-{name}", at, label, size=SMALL_SIZE, align=align, muted=muted)
 
     def draw_loss(self, step: int) -> None:
@@ -296,7 +329,7 @@ class Drawing:
         label = rf"$\ell_{{{step}}}$"
         self.canvas.circle(f"loss-{step}", (x, y), LOSS_RADIUS, label, "gradient", muted=muted)
         start, end = self.rows["output"] + TALL, y - LOSS_RADIUS
-        self.canvas.wire(f"output-{step}-loss-{step}", [(x, start), (x, end)], muted=muted)
+        self.forwards(f"output-{step}-loss-{step}", [(x, start), (x, end)], muted=muted)
 
     # Sideways: from moment to moment.
 
@@ -322,7 +355,7 @@ class Drawing:
         name = "-".join(self.state_name(at, layer, direction) for at in (before, step))
         if self.net.feedback == "state":
             name = name.replace("state", "output", 1)
-        self.canvas.wire(name, [(start, y), (end, y)], muted=self.muted(step))
+        self.forwards(name, [(start, y), (end, y)], muted=self.muted(step))
         # Beside the wire that brings an output down, not on it.
         crossed = self.net.feedback == "input" and before > 0
         middle = (start + end - (FEEDBACK_TO_BOX if crossed else 0)) / 2
@@ -347,7 +380,7 @@ class Drawing:
             low = state - TALL - ROW_GAP * 0.6
             way += [(wire, low), (x1, low), (x1, state - TALL)]
         name = f"output-{step - 1}-{target}"
-        self.canvas.wire(name, way, role="output", muted=self.muted(step))
+        self.forwards(name, way, role="output", muted=self.muted(step))
 
     def draw_initial(self, label: str) -> None:
         """Draw what there is before the first step of each direction."""
@@ -378,38 +411,6 @@ class Drawing:
             name = label.replace(" ", "-")
             self.canvas.panel(name, (left, -TALL - 0.14), (right, top + 0.38))
             self.canvas.label(name, ((left + right) / 2, top + 0.22), label, role="muted")
-
-    # Backwards: gradients.
-
-    def draw_gradients(self, start: int, end: int) -> None:
-        """Draw the way of the gradient from a loss back to a step, beside the arrows forwards."""
-        net = self.net
-        for step in range(start, end - 1, -1):
-            x = step * self.pitch
-            if step in net.losses:
-                edge = self.rows["loss"] - (LOSS_RADIUS**2 - GRADIENT_OFFSET**2) ** 0.5
-                top, output = f"state-{step}-{net.layers}", self.rows["output"]
-                self.draw_down(f"loss-{step}-output-{step}", x, edge, output + TALL)
-                low = self.rows[net.layers, "forward"] + TALL
-                self.draw_down(f"output-{step}-{top}", x, output - TALL, low)
-            for layer in range(net.layers, 0, -1):
-                y, name = self.rows[layer, "forward"], f"state-{step}-{layer}"
-                if layer > 1:
-                    low = self.rows[layer - 1, "forward"] + TALL
-                    self.draw_down(f"{name}-state-{step}-{layer - 1}", x, y - TALL, low)
-                if step > end:
-                    left, right = x - self.pitch + self.half, x - self.half
-                    below = y - GRADIENT_OFFSET
-                    self.canvas.wire(
-                        f"gradient-{name}-state-{step - 1}-{layer}",
-                        [(right, below), (left, below)],
-                        role="gradient",
-                    )
-
-    def draw_down(self, name: str, x: float, high: float, low: float) -> None:
-        """Draw a gradient down a column, on the right of the arrow upwards."""
-        beside = x + GRADIENT_OFFSET
-        self.canvas.wire(f"gradient-{name}", [(beside, high), (beside, low)], role="gradient")
 
     # Rolled: one moment, with loops.
 
@@ -442,7 +443,7 @@ class Drawing:
         x0, y = self.state_at(x, layer, direction)
         edge, far = x0 + side * self.half, x0 + side * (self.half + LOOP)
         name = f"loop-{self.state_name('t', layer, direction)}"
-        self.canvas.wire(name, [(edge, y + 0.1), (far, y + 0.1), (far, y - 0.1), (edge, y - 0.1)])
+        self.forwards(name, [(edge, y + 0.1), (far, y + 0.1), (far, y - 0.1), (edge, y - 0.1)])
         self.canvas.mark(name, (far, y))
         align = "left" if side > 0 else "right"
         self.weight(name, (far + side * 0.1, y), "state", layer, align=align, muted=False)
@@ -454,7 +455,7 @@ class Drawing:
             low = 0.0
         edge = x + self.half
         way = [(edge, high), (far, high), (far, low), (edge, low)]
-        self.canvas.wire("loop-output-t", way, role="output")
+        self.forwards("loop-output-t", way, role="output")
         middle = (far, (high + self.rows[1, "forward"]) / 2)
         self.canvas.mark("loop-output-t", middle, role="output")
         if self.net.feedback == "state":

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 WEIGHTS = ("input", "state", "output")
+GRADIENTS = ("loss", "output", "state", "term", "weight")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class Network:
     groups: dict[str, tuple[int, int]]
     highlight: frozenset[int]
     losses: frozenset[int]
-    gradients: tuple[int, int] | None
+    gradients: bool
+    gradient_labels: dict[str, tuple[str, ...]]
+    cut_after: frozenset[int]
 
     @classmethod
     def of(
@@ -40,7 +43,9 @@ class Network:
         groups: Mapping[str, tuple[int, int]] | None = None,
         highlight: Collection[int] = (),
         losses: Collection[int] = (),
-        gradients: tuple[int, int] | None = None,
+        gradients: bool = False,
+        gradient_labels: Mapping[str, str | Sequence[str]] | None = None,
+        cut_after: Collection[int] = (),
     ) -> "Network":
         """Return the network that the arguments of `unrolled_graph` describe."""
         steps = range(1, len(inputs) + 1)
@@ -58,6 +63,11 @@ class Network:
             highlight=frozenset(highlight),
             losses=frozenset(losses),
             gradients=gradients,
+            gradient_labels={
+                key: (given,) * len(inputs) if isinstance(given, str) else tuple(given)
+                for key, given in (gradient_labels or {}).items()
+            },
+            cut_after=frozenset(cut_after),
         )
 
     def __post_init__(self) -> None:
@@ -104,7 +114,6 @@ class Network:
     def _check_steps(self) -> None:
         named = {"highlight": self.highlight, "losses": self.losses}
         named |= {f"group {label!r}": frozenset(ends) for label, ends in self.groups.items()}
-        named["gradients"] = frozenset(self.gradients or ())
         for name, steps in named.items():
             if outside := sorted(steps - set(self.steps)):
                 raise ValueError(
@@ -146,21 +155,52 @@ class Network:
             raise ValueError("feedback is 'state': expected an output at each step but the last")
 
     def _check_gradients(self) -> None:
-        if self.gradients is None:
+        if not self.gradients:
+            for name in ("gradient_labels", "cut_after"):
+                if getattr(self, name):
+                    raise ValueError(f"{name} was given without gradients=True")
             return
-        start, end = self.gradients
-        if start < end:
+        if not self.losses:
             raise ValueError(
-                f"gradients is {self.gradients}; expected (from, to) with from >= to: gradients "
-                "run from right to left"
+                "gradients was given without losses; expected a step or more in losses, where "
+                "gradients begin"
             )
-        if start not in self.losses:
+        if self.bidirectional or self.feedback:
             raise ValueError(
-                f"gradients starts at step {start}, but losses names {sorted(self.losses)}; "
-                "expected a step with a loss"
+                "gradients was given with bidirectional or with feedback; expected states that run "
+                "from left to right"
             )
-        if self.bidirectional or self.feedback == "state":
+        if wrong := sorted(self.cut_after - set(self.steps[:-1])):
             raise ValueError(
-                "gradients was given with bidirectional or with feedback='state'; expected states "
-                "that run from left to right"
+                f"cut_after names step {wrong[0]}; expected steps that have one after them, from 1 "
+                f"to {len(self.inputs) - 1}"
+            )
+        self._check_gradient_labels()
+
+    def _check_gradient_labels(self) -> None:
+        labels, steps = self.gradient_labels, len(self.inputs)
+        if unknown := sorted(set(labels) - set(GRADIENTS)):
+            raise ValueError(
+                f"gradient_labels has the key {unknown[0]!r}; expected some of {GRADIENTS}"
+            )
+        for key, given in labels.items():
+            if len(given) != steps:
+                raise ValueError(
+                    f"gradient_labels has {len(given)} labels for {key!r}; expected one for all "
+                    f"steps, or {steps}, one a step"
+                )
+        if "term" in labels and "weight" not in labels:
+            raise ValueError(
+                "gradient_labels has 'term' without 'weight'; expected the label of the weight's "
+                "gradient too, to which the terms are added"
+            )
+        if "weight" in labels and self.layers > 1:
+            raise ValueError(
+                f"gradient_labels has 'weight' with {self.layers} layers; expected one layer, as "
+                "each layer has a weight of its own"
+            )
+        if "weight" in labels and self.initial is None and max(self.losses) == 1:
+            raise ValueError(
+                "gradient_labels has 'weight', but no gradient passes between two states; expected "
+                "a loss after step 1, or initial"
             )
