@@ -932,7 +932,7 @@ MUTANTS = [
     ),
     Mutant(
         "token past the vocabulary",
-        "data/checking.py",
+        "checking.py",
         "tokens.max() >= vocab_size",
         "tokens.max() > vocab_size",
         MODELS,

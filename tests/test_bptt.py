@@ -216,7 +216,7 @@ def test_a_parameter_may_be_given_and_no_graph_is_built():
         (1, (1, 4), r"h_0 has shape \(1, 4\); expected \(batch, hidden\) = \(2, 4\)"),
         (2, (3, 3), r"weight_ih has shape \(3, 3\); expected \(rows, input\) = \(4, 3\)"),
         (3, (4, 3), r"weight_hh has shape \(4, 3\); expected \(hidden, hidden\)"),
-        (4, (1, 4), r"bias has shape \(1, 4\); expected \(rows\) = \(4,\)"),
+        (4, (1, 4), r"bias has shape \(1, 4\); expected \(rows,\) = \(4,\)"),
     ],
 )
 def test_a_wrong_shape_is_refused(place, shape, expected):

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from unrolled.cells import NONLINEARITIES, Cell, LSTMState, check_choice
+from unrolled.cells import NONLINEARITIES, Cell, LSTMState
+from unrolled.checking import check_choice, check_shape, check_whole
 from unrolled.layers import Recurrent, Stacked, check_input, map_state
 
 #: The slope of each nonlinearity, from the state that it gave.
@@ -98,8 +99,8 @@ def rnn_forward(
     (torch.Size([2, 5, 4]), torch.Size([2, 6, 4]))
     """
     _check_weights(x, weight_ih, weight_hh, bias, gates=1)
-    _check_shape("h_0", h_0, batch=len(x), hidden=weight_hh.shape[1])
-    check_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+    check_shape("h_0", h_0, batch=len(x), hidden=weight_hh.shape[1])
+    check_choice(NONLINEARITIES, nonlinearity=nonlinearity)
     h, sums = [h_0], []
     for x_t in x.unbind(dim=1):
         z_t = x_t @ weight_ih.T + h[-1] @ weight_hh.T + bias  # (batch, hidden)
@@ -161,8 +162,8 @@ def rnn_backward(
     x, z, h = trace
     _check_weights(x, weight_ih, weight_hh, None, gates=1)
     batch, time, hidden = z.shape
-    _check_shape("grad_outputs", grad_outputs, batch=batch, time=time, hidden=hidden)
-    check_choice("nonlinearity", nonlinearity, SLOPES)
+    check_shape("grad_outputs", grad_outputs, batch=batch, time=time, hidden=hidden)
+    check_choice(SLOPES, nonlinearity=nonlinearity)
     borders = _borders(time, window)
     slope = SLOPES[nonlinearity](h[:, 1:])  # (batch, time, hidden)
     grad_h, grad_z = torch.empty_like(z), torch.empty_like(z)
@@ -255,7 +256,7 @@ def lstm_forward(
     """
     _check_weights(x, weight_ih, weight_hh, bias, gates=4)
     for name, part in zip(("h", "c"), state, strict=True):
-        _check_shape(f"the state's {name}", part, batch=len(x), hidden=weight_hh.shape[1])
+        check_shape(f"the state's {name}", part, batch=len(x), hidden=weight_hh.shape[1])
     h, c, gates = [state.h], [state.c], []
     for x_t in x.unbind(dim=1):
         z = x_t @ weight_ih.T + h[-1] @ weight_hh.T + bias  # (batch, 4 * hidden)
@@ -316,7 +317,7 @@ def lstm_backward(
     x, i, f, g, o, c, h = trace
     _check_weights(x, weight_ih, weight_hh, None, gates=4)
     batch, time, hidden = i.shape
-    _check_shape("grad_outputs", grad_outputs, batch=batch, time=time, hidden=hidden)
+    check_shape("grad_outputs", grad_outputs, batch=batch, time=time, hidden=hidden)
     borders = _borders(time, window)
     tanh_c = c[:, 1:].tanh()
     grad_h, grad_c = torch.empty_like(i), torch.empty_like(i)
@@ -396,7 +397,7 @@ def gradient_flow(layer: nn.Module, x: Tensor, of: int = -1, part: str = "h") ->
     if not -time <= of < time:
         raise ValueError(f"of is {of}; expected a step from 0 to {time - 1}, or -1 for the last")
     state = map_state(torch.Tensor.requires_grad_, cell.initial_state(batch))
-    check_choice("part", part, ("h", "c") if isinstance(state, LSTMState) else ("h",))
+    check_choice(("h", "c") if isinstance(state, LSTMState) else ("h",), part=part)
     states = []
     with torch.enable_grad():
         for projected_t in cell.project(x[:, : of % time + 1]).unbind(dim=1):
@@ -440,8 +441,8 @@ def step_jacobians(trace: RNNTrace, weight_hh: Tensor, nonlinearity: str = "tanh
     tensor([0.4200, 0.1114, 0.0789])
     """
     hidden = trace.z.shape[2]
-    _check_shape("weight_hh", weight_hh, hidden=hidden, hidden_before=hidden)
-    check_choice("nonlinearity", nonlinearity, SLOPES)
+    check_shape("weight_hh", weight_hh, hidden=hidden, hidden_before=hidden)
+    check_choice(SLOPES, nonlinearity=nonlinearity)
     return SLOPES[nonlinearity](trace.h[:, 1:])[..., None] * weight_hh
 
 
@@ -514,10 +515,7 @@ def _borders(time: int, window: int | None) -> range:
     """Give the first step of each window but the first: what goes back from there is cut."""
     if window is None:
         return range(0)
-    if isinstance(window, bool) or not isinstance(window, int) or window < 1:
-        raise ValueError(
-            f"window is {window!r}; expected a whole number of at least 1, or None for no border"
-        )
+    check_whole(window=window)
     return range(window, time, window)
 
 
@@ -529,15 +527,6 @@ def _check_weights(
         raise ValueError(f"weight_hh has shape {tuple(weight_hh.shape)}; expected ({rows}, hidden)")
     check_input(x, weight_ih.shape[-1])
     rows = len(weight_hh)
-    _check_shape("weight_ih", weight_ih, rows=rows, input=x.shape[2])
+    check_shape("weight_ih", weight_ih, rows=rows, input=x.shape[2])
     if bias is not None:
-        _check_shape("bias", bias, rows=rows)
-
-
-def _check_shape(what: str, tensor: Tensor, **expected: int) -> None:
-    if tensor.shape != tuple(expected.values()):
-        axes = ", ".join(expected)
-        raise ValueError(
-            f"{what} has shape {tuple(tensor.shape)}; expected ({axes}) = "
-            f"{tuple(expected.values())}"
-        )
+        check_shape("bias", bias, rows=rows)

@@ -12,12 +12,13 @@ Letters of the shapes: ``batch`` sequences, ``input`` features, ``hidden`` units
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from unrolled.checking import check_choice, check_whole
 
 NONLINEARITIES = {
     "tanh": torch.tanh,
@@ -32,25 +33,12 @@ def _uniform(bound: float, *shape: int) -> nn.Parameter:
     return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
 
 
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"{name} is {size!r}; expected a whole number of at least 1")
-
-
-def check_choice(name: str, choice: str, known: Collection[str]) -> None:
-    """Raise a ``ValueError`` that names the argument unless ``choice`` is one of ``known``."""
-    if choice not in known:
-        expected = ", ".join(map(repr, known))
-        raise ValueError(f"{name} is {choice!r}; expected one of {expected}")
-
-
 class Cell(nn.Module):
     """What all cells share: a whole step made of the two halves, and the first state."""
 
     def __init__(self, input_size: int, hidden_size: int, gates: int) -> None:
         super().__init__()
-        _check_sizes(input_size=input_size, hidden_size=hidden_size)
+        check_whole(input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
         bound = 1 / math.sqrt(hidden_size)
         self.weight_ih = _uniform(bound, gates * hidden_size, input_size)
@@ -142,7 +130,7 @@ class RNNCell(Cell):
         nonlinearity: str = "tanh",
     ) -> None:
         super().__init__(input_size, hidden_size, gates=1)
-        check_choice("nonlinearity", nonlinearity, NONLINEARITIES)
+        check_choice(NONLINEARITIES, nonlinearity=nonlinearity)
         self.nonlinearity = nonlinearity
 
     def step(self, projected_t: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,7 +196,7 @@ class GRUCell(Cell):
 
     def __init__(self, input_size: int, hidden_size: int, reset: str = "after") -> None:
         super().__init__(input_size, hidden_size, gates=3)
-        check_choice("reset", reset, ("after", "before"))
+        check_choice(("after", "before"), reset=reset)
         self.reset = reset
         if reset == "after":
             self.bias_hn = _uniform(1 / math.sqrt(hidden_size), hidden_size)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from unrolled.data.checking import check_tokens
+from unrolled.checking import check_tokens
 from unrolled.layers import State
 
 Step = Callable[[Tensor, State], tuple[Tensor, State]]

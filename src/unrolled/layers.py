@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.cells import Cell, GRUCell, LSTMCell, LSTMState, RNNCell
+from unrolled.checking import check_whole
 
 State = Any  # a tensor, or a (named) tuple of states
 
@@ -383,8 +384,7 @@ class _Network(Stacked):
         dropout: float = 0.0,
         **cell_options: Any,
     ) -> None:
-        if not isinstance(num_layers, int) or num_layers < 1:
-            raise ValueError(f"num_layers is {num_layers!r}; expected a whole number of at least 1")
+        check_whole(num_layers=num_layers)
 
         def layer(features: int) -> nn.Module:
             directions = [

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unrolled.checking import check_tokens
 from unrolled.data import CaptionBatch, MaskedWindow, SequenceBatch, Window
-from unrolled.data.checking import check_tokens
 from unrolled.layers import Bidirectional, State, final_hidden, map_state, step_mask, zero_padding
 
 POOLINGS = ("last", "mean", "max")

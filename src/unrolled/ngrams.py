@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unrolled.data.checking import check_tokens
+from unrolled.checking import check_tokens
 
 
 class _Order(NamedTuple):

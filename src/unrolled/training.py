@@ -26,6 +26,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm import tqdm
 
+from unrolled.checking import check_whole
 from unrolled.checkpoints import Run
 from unrolled.figures import curves
 from unrolled.layers import State
@@ -361,9 +362,7 @@ def _check_arguments(
     clip: float | None,
     every: int,
 ) -> None:
-    for name, number in {"steps": steps, "every": every}.items():
-        if not isinstance(number, int) or number < 1:
-            raise ValueError(f"{name} is {number!r}; expected a whole number of at least 1")
+    check_whole(steps=steps, every=every)
     if clip is not None and not clip > 0:
         raise ValueError(f"clip is {clip!r}; expected a number above 0, or None for no clipping")
     if isinstance(batches, Iterator):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from unrolled.data.checking import check_tokens
+from unrolled.checking import check_tokens
 
 
 class Window(NamedTuple):

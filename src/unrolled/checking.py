@@ -1,11 +1,35 @@
-"""One check for all functions that take tokens."""
+"""What the modules of the package ask of their arguments, and how they say so."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def check_whole(least: int = 1, **numbers: Any) -> None:
+    """Raise a ``ValueError`` that names the argument unless all are whole, ``least`` or more."""
+    for name, number in numbers.items():
+        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+            raise ValueError(f"{name} is {number!r}; expected a whole number of at least {least}")
+
+
+def check_choice(known: Collection[str], **choices: str) -> None:
+    """Raise a ``ValueError`` that names the argument unless each choice is one of ``known``."""
+    for name, choice in choices.items():
+        if choice not in known:
+            expected = ", ".join(map(repr, known))
+            raise ValueError(f"{name} is {choice!r}; expected one of {expected}")
+
+
+def check_shape(name: str, tensor: Tensor, **expected: int) -> None:
+    """Raise a ``ValueError`` unless ``tensor`` has the axes ``expected``, in this order."""
+    sizes = tuple(expected.values())
+    if tensor.shape != sizes:
+        axes = f"({', '.join(expected)}{',' if len(expected) == 1 else ''})"
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected {axes} = {sizes}")
 
 
 def check_tokens(
