@@ -7,6 +7,7 @@ returns a `matplotlib.figure.Figure`: as the last line of a notebook cell it sho
 from .batches import padded_batch
 from .cell import cell_diagram
 from .distributions import distributions
+from .explorer import explorer
 from .graph import unrolled_graph
 from .palette import COLOURS
 from .panels import panels
@@ -23,6 +24,7 @@ __all__ = [
     "cell_diagram",
     "curves",
     "distributions",
+    "explorer",
     "heatmap",
     "hidden_states",
     "padded_batch",
