@@ -260,6 +260,8 @@ NETWORKS = {
 CELLS = {
     "rnn": lambda: cell_diagram("rnn"),
     "rnn, highlighted": lambda: cell_diagram("rnn", ["state", "sum"]),
+    "rnn, backward": lambda: cell_diagram("rnn", gradients=True),
+    "rnn, backward, highlighted": lambda: cell_diagram("rnn", ["tanh"], gradients=True),
     "jordan": lambda: cell_diagram("jordan"),
     "lstm": lambda: draw_cell(lstm()),
 }

@@ -416,6 +416,37 @@ def test_cell_highlight_mutes_the_other_parts():
     assert edges["box-W_ih"] == edges["box-tanh"] == colour("muted")
 
 
+def test_gradients_of_a_cell_run_against_its_wires():
+    named, places = artists(drawn("rnn, backward"))
+    wires = {gid for gid in named if gid.startswith(("arrow-", "line-")) and "gradient" not in gid}
+    back = {gid for gid in named if "-gradient-" in gid and gid.startswith(("arrow-", "line-"))}
+    assert len(wires) == len(back) == 9
+    for gid, arrow in named.items():
+        if gid in wires:
+            assert to_hex(arrow.get_edgecolor()) == colour("muted")
+        elif gid in back:
+            assert to_hex(arrow.get_edgecolor()) == colour("gradient")
+    ways = {gid: ends(named[gid])[1] - ends(named[gid])[0] for gid in back}
+    for goal, way in {"tanh-sum": (-1, 0), "sum-b": (0, 1), "W_ih-x": (0, -1)}.items():
+        assert np.sign(np.round(ways[f"arrow-gradient-{goal}"], 6)).tolist() == list(way)
+    # Where a wire branches, two gradients become one.
+    joint = places["dot-gradient-branch"]
+    assert ends(named["arrow-gradient-branch-tanh"])[0][0] == pytest.approx(joint.x0, abs=0.05)
+    written = [text.get_text() for text, _ in texts(drawn("rnn, backward"))]
+    assert written.count("$\\delta_t$") == 4
+    assert {"$W_{hh}^\\top\\delta_t$", "$\\delta_t h_{t{-}1}^\\top$"} <= set(written)
+    assert "(batch, hidden)" not in written
+
+
+def test_highlight_mutes_gradients_too():
+    named, _ = artists(drawn("rnn, backward, highlighted"))
+    edges = {
+        gid: to_hex(named[f"arrow-gradient-{gid}"].get_edgecolor())
+        for gid in ("tanh-sum", "sum-W_hh")
+    }
+    assert edges == {"tanh-sum": colour("gradient"), "sum-W_hh": colour("muted")}
+
+
 def test_curves_show_mean_and_range_over_seeds():
     values = sine(4)
     figure = curves(np.arange(50), {"a": values, "b": values[0]}, xlabel="x", ylabel="y")
@@ -613,6 +644,8 @@ def test_graph_refuses_contradictions(arguments, options, message):
 def test_cell_refuses_unknown_kinds_and_parts():
     with pytest.raises(ValueError, match="no cell 'transformer'; expected one of rnn, jordan"):
         cell_diagram("transformer")
+    with pytest.raises(ValueError, match="a cell whose backward pass is not drawn; expected 'rnn'"):
+        cell_diagram("jordan", gradients=True)
     with pytest.raises(
         ValueError, match=r"highlight names 'gate'; expected parts of the cell: state, input"
     ):

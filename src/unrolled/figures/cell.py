@@ -5,7 +5,7 @@ them. `CELLS` holds one table for each kind; a new kind needs no new code.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from matplotlib.figure import Figure
@@ -15,6 +15,10 @@ from .style import SMALL_SIZE
 
 BOX_HEIGHT = 0.40
 OPERATOR = 0.28
+#: From a wire to the gradient beside it: below it, or on its right.
+OFFSET = 0.10
+#: How much wider and higher a cell is drawn with gradients, so that their labels have room.
+STRETCH = (1.27, 1.22)
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Node:
     `kind` is a box (a matrix or a function), an operator (a small circle), a dot (where a wire
     branches) or an end (where a wire enters or leaves the cell: only its label is seen). `part` is
     the name by which `highlight` finds it. `shape` stands below the label of an end, or, where the
-    wire goes up, beside it.
+    wire goes up, beside it. `gradient` says by what a box multiplies gradients, or what a weight
+    gets of them: it stands above the box, or, where a wire goes up, on its left.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Node:
     role: str = "ink"
     part: str = ""
     shape: str = ""
+    gradient: str = ""
 
     @property
     def half(self) -> Point:
@@ -52,6 +58,7 @@ class Wire:
     """A line from a node to a node, along an axis between its corners; an arrow unless to a dot.
 
     `label` stands above the middle of its first stretch, or on its right if that goes up.
+    `gradient` is what flows back along it, where gradients are drawn.
     """
 
     start: str
@@ -60,6 +67,7 @@ class Wire:
     role: str = "ink"
     corners: tuple[Point, ...] = ()
     label: str = ""
+    gradient: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,25 +93,49 @@ CELLS: Mapping[str, Cell] = {
                 "h before", "end", (-0.62, 1.05), "$h_{t{-}1}$", "state", "state", "(batch, hidden)"
             ),
             Node("x", "end", (1.62, -0.46), "$x_t$", "input", "input", "(batch, input)"),
-            Node("W_hh", "box", (0.62, 1.05), "$W_{hh}$", "state", "state"),
-            Node("W_ih", "box", (1.62, 0.38), "$W_{ih}$", "input", "input"),
+            Node(
+                "W_hh",
+                "box",
+                (0.62, 1.05),
+                "$W_{hh}$",
+                "state",
+                "state",
+                gradient="$\\delta_t h_{t{-}1}^\\top$",
+            ),
+            Node(
+                "W_ih",
+                "box",
+                (1.62, 0.38),
+                "$W_{ih}$",
+                "input",
+                "input",
+                gradient="$\\delta_t x_t^\\top$",
+            ),
             Node("b", "box", (1.62, 1.68), "$b$", "ink", "bias"),
             Node("sum", "operator", (1.62, 1.05), "$+$", "ink", "sum"),
-            Node("tanh", "box", (2.47, 1.05), "$\\tanh$", "state", "tanh"),
+            Node(
+                "tanh",
+                "box",
+                (2.47, 1.05),
+                "$\\tanh$",
+                "state",
+                "tanh",
+                gradient="$\\times\\,(1-h_t^2)$",
+            ),
             Node("branch", "dot", (3.25, 1.05), "", "state", "output"),
             Node("h up", "end", (3.25, 2.3), "$h_t$", "state", "output", "(batch, hidden)"),
             Node("h", "end", (4.2, 1.05), "$h_t$", "state", "output"),
         ),
         wires=(
-            Wire("h before", "W_hh", "state", "state"),
-            Wire("W_hh", "sum", "state", "state"),
-            Wire("x", "W_ih", "input", "input"),
-            Wire("W_ih", "sum", "input", "input"),
-            Wire("b", "sum", "bias"),
-            Wire("sum", "tanh", "tanh"),
-            Wire("tanh", "branch", "output", "state"),
-            Wire("branch", "h up", "output", "state"),
-            Wire("branch", "h", "output", "state"),
+            Wire("h before", "W_hh", "state", "state", gradient="$W_{hh}^\\top\\delta_t$"),
+            Wire("W_hh", "sum", "state", "state", gradient="$\\delta_t$"),
+            Wire("x", "W_ih", "input", "input", gradient="$W_{ih}^\\top\\delta_t$"),
+            Wire("W_ih", "sum", "input", "input", gradient="$\\delta_t$"),
+            Wire("b", "sum", "bias", gradient="$\\delta_t$"),
+            Wire("sum", "tanh", "tanh", gradient="$\\delta_t$"),
+            Wire("tanh", "branch", "output", "state", gradient="$\\partial L/\\partial h_t$"),
+            Wire("branch", "h up", "output", "state", gradient="from $\\ell_t$"),
+            Wire("branch", "h", "output", "state", gradient="from $h_{t{+}1}$"),
         ),
     ),
     # h_t = tanh(W_ih x_t + W_oh y_(t-1) + b), y_t = W_ho h_t + b_o, Jordan (1986)
@@ -144,7 +176,9 @@ CELLS: Mapping[str, Cell] = {
 }
 
 
-def cell_diagram(kind: str, highlight: Collection[str] = (), *, shapes: bool = True) -> Figure:
+def cell_diagram(
+    kind: str, highlight: Collection[str] = (), *, shapes: bool = True, gradients: bool = False
+) -> Figure:
     """Draw the inside of a cell: what happens in one step of time.
 
     Parameters
@@ -157,6 +191,10 @@ def cell_diagram(kind: str, highlight: Collection[str] = (), *, shapes: bool = T
         from the step before), `"bias"`, `"sum"`, `"tanh"` and `"output"`.
     shapes
         Whether the shapes of tensors stand below their names.
+    gradients
+        Whether the backward pass is drawn in place of the shapes, for `"rnn"`: what flows back
+        along each wire, at the function its slope, and at each matrix what its gradient gets from
+        this step.
 
     Returns
     -------
@@ -165,36 +203,63 @@ def cell_diagram(kind: str, highlight: Collection[str] = (), *, shapes: bool = T
     Raises
     ------
     ValueError
-        If there is no such cell, or no such part in it.
+        If there is no such cell, no such part in it, or no backward pass of it.
 
     Examples
     --------
     >>> figure = cell_diagram("rnn")
     >>> what_comes_back = cell_diagram("jordan", highlight=["state"])
+    >>> backward_pass = cell_diagram("rnn", gradients=True)
     """
     if kind not in CELLS:
         raise ValueError(f"there is no cell {kind!r}; expected one of {', '.join(CELLS)}")
-    return draw_cell(CELLS[kind], highlight, shapes=shapes)
+    return draw_cell(CELLS[kind], highlight, shapes=shapes, gradients=gradients)
 
 
-def draw_cell(cell: Cell, highlight: Collection[str] = (), *, shapes: bool = True) -> Figure:
+def draw_cell(
+    cell: Cell, highlight: Collection[str] = (), *, shapes: bool = True, gradients: bool = False
+) -> Figure:
     """Draw a cell from its table; see `cell_diagram`."""
     if unknown := [part for part in highlight if part not in cell.parts]:
         raise ValueError(
             f"highlight names {unknown[0]!r}; expected parts of the cell: {', '.join(cell.parts)}"
         )
+    if gradients:
+        cell, shapes = _stretched(cell), False
     canvas = Canvas()
     canvas.panel("cell", *cell.frame)
     (_, bottom), (_, top) = cell.frame
     nodes = {node.name: node for node in cell.nodes}
+    joined = [(nodes[wire.start], nodes[wire.end]) for wire in cell.wires]
+    upright = {node.name for pair in joined for node in pair if pair[0].at[0] == pair[1].at[0]}
     for node in cell.nodes:
-        _draw_node(canvas, node, muted=bool(highlight) and node.part not in highlight)
+        muted = bool(highlight) and node.part not in highlight
+        _draw_node(canvas, node, muted=muted)
         if shapes and node.shape:
             _draw_shape(canvas, node, beside=not bottom < node.at[1] < top)
+        if gradients:
+            _draw_local(canvas, node, beside=node.name in upright, muted=muted)
     for wire in cell.wires:
         muted = bool(highlight) and wire.part not in highlight
-        _draw_wire(canvas, wire, nodes[wire.start], nodes[wire.end], muted=muted)
+        _draw_wire(canvas, wire, nodes[wire.start], nodes[wire.end], muted=muted or gradients)
+        if gradients:
+            _draw_gradient(canvas, wire, nodes[wire.start], nodes[wire.end], muted=muted)
     return canvas.figure()
+
+
+def _stretched(cell: Cell) -> Cell:
+    """Return a cell with more room between its nodes."""
+    if not all(wire.gradient for wire in cell.wires):
+        raise ValueError(
+            "gradients=True was given for a cell whose backward pass is not drawn; expected 'rnn'"
+        )
+
+    def moved(at: Point) -> Point:
+        return (at[0] * STRETCH[0], at[1] * STRETCH[1])
+
+    lower_left, upper_right = cell.frame
+    nodes = tuple(replace(node, at=moved(node.at)) for node in cell.nodes)
+    return replace(cell, frame=(moved(lower_left), moved(upper_right)), nodes=nodes)
 
 
 def _draw_node(canvas: Canvas, node: Node, *, muted: bool) -> None:
@@ -227,6 +292,40 @@ def _draw_wire(canvas: Canvas, wire: Wire, start: Node, end: Node, *, muted: boo
         x, y = (x0 + x1) / 2, (y0 + y1) / 2
         at, align = ((x + 0.07, y), "left") if x0 == x1 else ((x, y + 0.14), "center")
         canvas.label(f"{name}-wire", at, wire.label, role=wire.role, align=align, muted=muted)
+
+
+def _draw_local(canvas: Canvas, node: Node, *, beside: bool, muted: bool) -> None:
+    """Write what a box does to the gradient, or gets from it; draw the joint of two gradients."""
+    (x, y), name = node.at, node.name.replace(" ", "-")
+    if node.kind == "dot":
+        canvas.dot(f"gradient-{name}", (x + OFFSET, y - OFFSET), role="gradient", muted=muted)
+    at, align = (x, y + node.half[1] + 0.15), "center"
+    if beside:
+        at, align = (x - node.half[0] - 0.08, y), "right"
+    canvas.label(f"gradient-{name}", at, node.gradient, role="gradient", align=align, muted=muted)
+
+
+def _draw_gradient(canvas: Canvas, wire: Wire, start: Node, end: Node, *, muted: bool) -> None:
+    """Draw the gradient that flows back along a wire, and its name."""
+    points = [_beside(end, start.at), _beside(start, end.at)]
+    name = f"gradient-{end.name}-{start.name}".replace(" ", "-")
+    canvas.wire(name, points, role="gradient", arrow=start.kind != "dot", muted=muted)
+    (x0, y0), (x1, y1) = points
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    at, align = ((x + 0.07, y), "left") if x0 == x1 else ((x, y - 0.17), "center")
+    canvas.label(f"{name}-wire", at, wire.gradient, role="gradient", align=align, muted=muted)
+
+
+def _beside(node: Node, towards: Point) -> Point:
+    """Return where the gradient of a wire meets the outline of a node."""
+    (x, y), (x_edge, y_edge) = node.at, _edge(node, towards)
+    if node.kind == "dot":
+        return (x + OFFSET, y - OFFSET)
+    # The outline of an operator is round.
+    share = (1 - (2 * OFFSET / OPERATOR) ** 2) ** 0.5 if node.kind == "operator" else 1.0
+    if y_edge == y:
+        return (x + share * (x_edge - x), y - OFFSET)
+    return (x + OFFSET, y + share * (y_edge - y))
 
 
 def _edge(node: Node, towards: Point) -> Point:
