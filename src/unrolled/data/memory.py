@@ -144,9 +144,9 @@ class CopyingBatches(MemoryBatches):
     """Read some symbols, wait, then write them down [1]_.
 
     The tokens ``0`` to ``symbols - 1`` are the symbols; ``symbols`` is the blank, ``symbols + 1``
-    the sign to begin. A sequence is ``copied`` symbols, ``gap - 1`` blanks, the sign, and ``copied``
-    blanks. The target has one token for each step: a blank until the sign has been read, then the
-    symbols.
+    the sign to begin. A sequence is ``copied`` symbols, ``gap - 1`` blanks, the sign, and as many
+    blanks as there are symbols to write. The target has one token for each step: a blank until the
+    sign has been read, then the symbols.
 
     Who knows where the answer begins and guesses its symbols has a mean cross-entropy of
     ``copied * ln(symbols) / (gap + 2 * copied)``, which is :attr:`baseline`.
