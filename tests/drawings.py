@@ -9,7 +9,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from unrolled.figures import (
+    bars,
     cell_diagram,
+    checkpointing,
+    cliff,
     curves,
     distributions,
     heatmap,
@@ -71,6 +74,13 @@ TAGS = {
     "both directions": [*TRUE_TAGS[:-1], 2],
 }
 SCANS = np.random.default_rng(2).random((3, 8, 24))
+
+
+LAGS = np.arange(100)
+RADII = (0.5, 0.9, 1.0, 1.5)
+AXES = {"xlabel": "way along the negative gradient", "ylabel": "loss (nats)"}
+WAY = np.linspace(-0.2, 1, 121)
+EDGE = np.where(WAY < 0.1, 2.2, 0.6 + 0.3 * WAY**2 + 1.6 * np.exp(6 - 60 * WAY.clip(0.1)))
 
 
 def sine(seeds, points=50):
@@ -282,6 +292,34 @@ PLOTS = {
         yscale="log",
         colours={"LSTM": "gate"},
     ),
+    "curves, theory": lambda: curves(
+        LAGS,
+        {f"radius {r}": r**LAGS * np.exp(np.outer([0, 0.01], -LAGS)) for r in RADII},
+        xlabel="steps back",
+        ylabel="norm of the Jacobian",
+        yscale="log",
+        theory={f"radius {r}": r**LAGS for r in RADII},
+    ),
+    "bars": lambda: bars(
+        LAGS[:20],
+        {"RNN": 0.8 ** LAGS[:20] * np.cos(LAGS[:20]), "LSTM": 0.4 * 0.95 ** LAGS[:20]},
+        xlabel="steps back",
+        ylabel="share of the gradient",
+        colours={"LSTM": "gate"},
+    ),
+    "bars, one row": lambda: bars(
+        [1, 2, 3, 4],
+        {"term of each step": [0.1, -0.2, 0.3, 0.5]},
+        xlabel="step",
+        ylabel="dL/dw",
+        colours={"term of each step": "gradient"},
+    ),
+    "cliff": lambda: cliff(
+        WAY, EDGE, start=0.11, steps={"clipped": 0.16, "not clipped": 81234.5}, **AXES
+    ),
+    "cliff, within the picture": lambda: cliff(
+        WAY, EDGE, start=0.5, steps={"clipped": 0.3, "not clipped": -0.1, "other": 0.8}, **AXES
+    ),
     "heatmap, signed": lambda: heatmap(
         squares(8, 5),
         columns=WORDS,
@@ -332,7 +370,12 @@ TEXTS = {
     "padded, long": lambda: padded_batch(["Nakamura and", "Li\n", "O'Brien"]),
     "padded, words": lambda: padded_batch([["I", "see", "it", "."], ["no"]], pad="<pad>"),
 }
-FIGURES = NETWORKS | CELLS | PLOTS | TEXTS
+CHECKPOINTS = {
+    "checkpoints": lambda: checkpointing(steps=12, segment=4),
+    "checkpoints, many steps": lambda: checkpointing(steps=14, segment=2),
+    "checkpoints, few steps": lambda: checkpointing(steps=4, segment=2),
+}
+FIGURES = NETWORKS | CELLS | CHECKPOINTS | PLOTS | TEXTS
 
 
 @functools.cache

@@ -4,8 +4,11 @@ Time runs from left to right, depth runs upwards, gradients run from right to le
 returns a `matplotlib.figure.Figure`: as the last line of a notebook cell it shows itself.
 """
 
+from .bars import bars
 from .batches import padded_batch
 from .cell import cell_diagram
+from .checkpointing import checkpointing
+from .cliff import cliff
 from .distributions import distributions
 from .explorer import explorer
 from .graph import unrolled_graph
@@ -21,7 +24,10 @@ from .text import stateful_windows, text_window
 
 __all__ = [
     "COLOURS",
+    "bars",
     "cell_diagram",
+    "checkpointing",
+    "cliff",
     "curves",
     "distributions",
     "explorer",

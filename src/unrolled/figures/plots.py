@@ -11,10 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from .canvas import text_width
+from .canvas import MATH_SCALE, text_width
 from .palette import SERIES, colour
 from .style import FONT_SIZE, RC, SMALL_SIZE, WIDTH
 
@@ -40,6 +40,7 @@ def curves(
     xlabel: str,
     ylabel: str,
     baselines: Mapping[str, float] | None = None,
+    theory: Mapping[str, ArrayLike] | None = None,
     colours: Mapping[str, str] | None = None,
     xscale: Scale = "linear",
     yscale: Scale = "linear",
@@ -59,6 +60,9 @@ def curves(
         What the axes show, with the unit.
     baselines
         Label: height of a dashed horizontal line.
+    theory
+        Label of a series: what theory says of it, of shape `(points,)`. A thin dashed line, in the
+        colour of the series, whose own line is broad and pale: where both agree, both can be seen.
     colours
         Label: role in `COLOURS`. Series that are not named take the colours of `SERIES` in order.
     xscale, yscale
@@ -87,7 +91,7 @@ def curves(
     ...     baselines={"always the commonest": 2.9},
     ... )
     """
-    baselines, colours = dict(baselines or {}), dict(colours or {})
+    baselines, theory, colours = dict(baselines or {}), dict(theory or {}), dict(colours or {})
     points = _points(x, xscale)
     values = {label: _series(label, given, points, yscale) for label, given in series.items()}
     if not values:
@@ -98,8 +102,10 @@ def curves(
                 f"baseline {label!r} is {height}; expected a finite number"
                 + (", above 0 on a logarithmic axis" if yscale == "log" else "")
             )
-    if unknown := set(colours) - set(values):
-        raise ValueError(f"colours names {min(unknown)!r}; expected labels of series")
+    for name, given in (("colours", colours), ("theory", theory)):
+        if unknown := set(given) - set(values):
+            raise ValueError(f"{name} names {min(unknown)!r}; expected labels of series")
+    expected = {label: _theory(label, theory[label], points, yscale) for label in theory}
     order = iter(SERIES * (len(values) // len(SERIES) + 1))
     shades = {
         label: colour(colours[label] if label in colours else next(order)) for label in values
@@ -109,9 +115,6 @@ def curves(
         figure = _new_figure(3.4)
         axes = figure.add_subplot()
         axes.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
-        for axis, scale in ((axes.xaxis, xscale), (axes.yaxis, yscale)):
-            if scale == "log":  # 100 and 1,000 are read faster than powers of ten
-                axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
         axes.margins(x=0.02)
         axes.grid(axis="y")
         for number, (label, rows) in enumerate(values.items(), start=1):
@@ -125,7 +128,17 @@ def curves(
                     linewidth=0,
                     gid=f"band-{number}",
                 )
-            axes.plot(points, rows.mean(axis=0), color=shades[label], gid=f"line-{number}")
+            line = {"linewidth": 3.6, "alpha": 0.55} if label in theory else {}
+            axes.plot(points, rows.mean(axis=0), color=shades[label], gid=f"line-{number}", **line)
+            if label in theory:
+                axes.plot(
+                    points,
+                    expected[label],
+                    color=shades[label],
+                    linestyle=(0, (5, 3)),
+                    linewidth=1.0,
+                    gid=f"theory-{number}",
+                )
         for number, height in enumerate(baselines.values(), start=1):
             axes.axhline(
                 height,
@@ -136,14 +149,17 @@ def curves(
             )
         if ylim is not None:
             axes.set_ylim(*ylim)
+        for axis, scale in ((axes.xaxis, xscale), (axes.yaxis, yscale)):
+            if scale == "log":
+                _number_logarithmic(axis)
         seeds = {len(rows) for rows in values.values()} - {1}
+        notes = []
         if seeds:
             count = str(seeds.pop()) if len(seeds) == 1 else "several"
-            axes.set_title(
-                f"line: mean of {count} seeds; band: lowest to highest",
-                fontsize=SMALL_SIZE,
-                color=colour("muted"),
-            )
+            notes.append(f"line: mean of {count} seeds; band: lowest to highest")
+        if theory:
+            notes.append("dashed: theory")
+        axes.set_title("; ".join(notes), fontsize=SMALL_SIZE, color=colour("muted"))
         ends = [
             (label, *_last(points, rows.mean(axis=0)), shades[label])
             for label, rows in values.items()
@@ -355,6 +371,27 @@ def _series(label: str, given: ArrayLike, points: NDArray, scale: str) -> NDArra
         )
     _check_scale("yscale", scale, rows[~np.isnan(rows)], f"series {label!r}")
     return rows
+
+
+def _theory(label: str, given: ArrayLike, points: NDArray, scale: str) -> NDArray[np.float64]:
+    """Return what theory says of a series, as (points,)."""
+    line = np.asarray(given, dtype=float)
+    if line.shape != points.shape or not np.isfinite(line).all():
+        raise ValueError(
+            f"theory of {label!r} has shape {line.shape}; expected ({points.size},) finite numbers"
+        )
+    _check_scale("yscale", scale, line, f"theory of {label!r}")
+    return line
+
+
+def _number_logarithmic(axis: Axis) -> None:
+    """Write plain numbers, which are read faster than powers of ten, while they are short."""
+    low, high = np.log10(axis.get_view_interval())
+    if low > -5 and high < 6:
+        axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        return
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"$10^{{{np.log10(x):.0f}}}$"))
+    axis.set_tick_params(labelsize=MATH_SCALE * FONT_SIZE)
 
 
 def _check_scale(name: str, scale: str, values: NDArray, owner: str) -> None:
