@@ -292,10 +292,10 @@ const explorer = (() => {
   const SETTINGS = `
     <div class="explorer-settings" role="group" aria-label="Settings of the network">
       <div><label for="explorer-radius">radius</label>
-        <output for="explorer-radius" aria-live="off"></output>
+        <output for="explorer-radius" aria-hidden="true"></output>
         <input type="range" id="explorer-radius" min="0.5" max="1.5" step="0.05"></div>
       <div><label for="explorer-length">length</label>
-        <output for="explorer-length" aria-live="off"></output>
+        <output for="explorer-length" aria-hidden="true"></output>
         <input type="range" id="explorer-length" min="5" max="100" step="1"></div>
       <fieldset><legend>activation</legend>${Object.entries(NONLINEARITIES).map(([name, [label]]) =>
         `<label><input type="radio" name="explorer-nonlinearity" value="${name}"> ${label}</label>`)
@@ -350,9 +350,10 @@ const explorer = (() => {
       });
     });
     figure.prepend(frame);
-    figure.classList.add("explorer-runs");
     compute();
     say();
+    // All went well: now it takes the picture's place.
+    figure.classList.add("explorer-runs");
     new ResizeObserver(redraw).observe(frame);
   }
 
