@@ -15,6 +15,7 @@ from unrolled.figures import (
     cliff,
     curves,
     distributions,
+    explorer,
     heatmap,
     hidden_states,
     padded_batch,
@@ -320,6 +321,7 @@ PLOTS = {
     "cliff, within the picture": lambda: cliff(
         WAY, EDGE, start=0.5, steps={"clipped": 0.3, "not clipped": -0.1, "other": 0.8}, **AXES
     ),
+    "explorer": explorer,
     "heatmap, signed": lambda: heatmap(
         squares(8, 5),
         columns=WORDS,

@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
+from unrolled.checking import check_choice
+
 from .palette import colour
 from .style import LINE_WIDTH, RC, WIDTH
 
@@ -137,9 +139,7 @@ def measure(radius: float, nonlinearity: str, length: int) -> Reach:
     """
     if not RADIUS[0] <= radius <= RADIUS[1]:
         raise ValueError(f"radius is {radius}; expected {RADIUS[0]} to {RADIUS[1]}")
-    if nonlinearity not in NONLINEARITIES:
-        names = ", ".join(map(repr, NONLINEARITIES))
-        raise ValueError(f"nonlinearity is {nonlinearity!r}; expected one of {names}")
+    check_choice(NONLINEARITIES, nonlinearity=nonlinearity)
     if length not in range(LENGTH[0], LENGTH[1] + 1):
         raise ValueError(f"length is {length}; expected a whole number, {LENGTH[0]} to {LENGTH[1]}")
     activate, slope = NONLINEARITIES[nonlinearity]
@@ -223,7 +223,7 @@ def _draw(
     axes.margins(x=0.02)
     axes.plot(steps, values, color=colour(role), gid=f"line-{role}")
     # On top: where the two agree, both are seen.
-    axes.plot(steps, expected, color=colour("muted"), linestyle=(0, (4, 3)), linewidth=LINE_WIDTH)
+    axes.plot(steps, expected, color=colour("ink"), linestyle=(0, (4, 3)), linewidth=LINE_WIDTH)
 
 
 def _key(axes: Axes, measured: str, expected: str) -> None:
