@@ -36,6 +36,7 @@ DIRECTIONS = "tests/test_runs_directions.py"
 WORDS = "tests/test_words.py"
 SENTENCES = "tests/test_sentences.py"
 RUNS_WORDS = "tests/test_runs_words.py"
+EXPLORER = "tests/test_figures_explorer.py"
 
 MUTANTS = [
     Mutant("bias forgotten", "cells.py", "self.weight_ih, self.bias)", "self.weight_ih)", CELLS),
@@ -1123,6 +1124,41 @@ MUTANTS = [
         "if 0.995 <= p < 1:",
         "if False:",
         DRAWINGS,
+    ),
+    Mutant(
+        "another orthogonal matrix",
+        "figures/explorer.py",
+        "rotation * np.sign(np.diag(triangle))",
+        "rotation",
+        EXPLORER,
+    ),
+    Mutant(
+        "the gradient of other sequences",
+        "figures/explorer.py",
+        "h[SEQUENCES:][:TRACED, :, None]",
+        "h[:TRACED, :, None]",
+        EXPLORER,
+    ),
+    Mutant(
+        "read on the sequences of the fit",
+        "figures/explorer.py",
+        "known, fresh = h[:SEQUENCES], h[SEQUENCES:]",
+        "known, fresh = h[:SEQUENCES], h[:SEQUENCES]",
+        EXPLORER,
+    ),
+    Mutant(
+        "a reader without its thresholds",
+        "figures/explorer.py",
+        " - (means.T * weights).sum(axis=0) / 2",
+        "",
+        EXPLORER,
+    ),
+    Mutant(
+        "the power of all steps",
+        "figures/explorer.py",
+        "np.arange(length - 1.0, -1, -1)",
+        "np.arange(float(length), 0, -1)",
+        EXPLORER,
     ),
     Mutant(
         "moments out of order",
