@@ -29,6 +29,7 @@ DECODING = "tests/test_decoding.py"
 SEQUENCES = "tests/test_sequences.py"
 DRAWINGS = "tests/test_figures_text.py"
 TASK_DRAWINGS = "tests/test_figures_tasks.py"
+GRADIENT_DRAWINGS = "tests/test_figures_gradients.py"
 CALLS = "tests/test_calls.py"
 CAPTIONS = "tests/test_captions.py"
 RUNS_CAPTIONS = "tests/test_runs_captions.py"
@@ -1250,6 +1251,63 @@ MUTANTS = [
         "self.canvas.move(by[0] - start, by[1])",
         "self.canvas.move(-start, by[1])",
         TASK_DRAWINGS,
+    ),
+    Mutant(
+        "drawn past a cut",
+        "figures/backward.py",
+        "later = step + 1 in self.reached and step not in self.net.cut_after",
+        "later = step + 1 in self.reached",
+        GRADIENT_DRAWINGS,
+    ),
+    Mutant(
+        "a detached step has no term",
+        "figures/backward.py",
+        "(step for step in self.reached if step >= first)",
+        "(step for step in self.reached if step >= first and step - 1 not in net.cut_after)",
+        GRADIENT_DRAWINGS,
+    ),
+    Mutant(
+        "each term is the last",
+        "figures/backward.py",
+        "text = given[step - 1]",
+        "text = given[-1]",
+        GRADIENT_DRAWINGS,
+    ),
+    Mutant(
+        "the gradient of a cell runs forwards",
+        "figures/cell.py",
+        "[_beside(end, start.at), _beside(start, end.at)]",
+        "[_beside(start, end.at), _beside(end, start.at)]",
+        GRADIENT_DRAWINGS,
+    ),
+    Mutant(
+        "what is kept is thrown away",
+        "figures/checkpointing.py",
+        "else state not in kept",
+        "else state in kept",
+        GRADIENT_DRAWINGS,
+    ),
+    Mutant(
+        "the segment takes no memory",
+        "figures/checkpointing.py",
+        'f"{left} + {segment}"',
+        'f"{left}"',
+        GRADIENT_DRAWINGS,
+    ),
+    Mutant("bars on scales of their own", "figures/bars.py", "sharey=True", "", GRADIENT_DRAWINGS),
+    Mutant(
+        "all steps land as high as they start",
+        "figures/cliff.py",
+        "float(np.interp(end, places, heights))",
+        "here",
+        GRADIENT_DRAWINGS,
+    ),
+    Mutant(
+        "theory is what was measured",
+        "figures/plots.py",
+        "expected[label],",
+        "rows.mean(axis=0),",
+        GRADIENT_DRAWINGS,
     ),
     Mutant(
         "a name that is defined is called",

@@ -16,17 +16,14 @@ from matplotlib.text import Text
 
 import pictures
 from drawings import (
-    BACKWARD,
     CELLS,
     NETWORKS,
     TO_XYZ,
     WEIGHTS,
     WORDS,
     Y,
-    artists,
     contrast,
     drawn,
-    ends,
     linear,
     names,
     sine,
@@ -266,119 +263,6 @@ def test_highlight_mutes_the_other_steps():
     assert edges["arrow-state-2-1-state-3-1"] == colour("ink")
 
 
-def backwards(figure):
-    """Return the names of the gradients' arrows, sorted."""
-    return [name[9:] for name in names(figure, "arrow") if name.startswith("gradient-")]
-
-
-def test_gradients_run_from_the_losses_to_the_left_and_down():
-    figure = drawn("gradients")
-    assert {"loss-2", "loss-4"} <= set(names(figure, "box"))
-    across = [f"state-{t}-{k}-state-{t - 1}-{k}" for t in (4, 3, 2, 1) for k in (1, 2)]
-    down = [f"state-{t}-2-state-{t}-1" for t in (1, 2, 3, 4)]
-    down += [f"loss-{t}-output-{t}" for t in (2, 4)]
-    down += [f"output-{t}-state-{t}-2" for t in (2, 4)]
-    assert backwards(figure) == sorted(across + down)
-    for gid, arrow in artists(figure)[0].items():
-        if gid.startswith("arrow-gradient-"):
-            assert to_hex(arrow.get_edgecolor()) == colour("gradient")
-            (x0, y0), (x1, y1) = ends(arrow)
-            assert (x1 < x0 and y1 == y0) or (x1 == x0 and y1 < y0)
-        elif gid.startswith("arrow-"):
-            assert to_hex(arrow.get_edgecolor()) == colour("muted")
-
-
-def test_there_is_no_gradient_before_the_first_state_or_after_the_last_loss():
-    figure = unrolled_graph(WORDS, Y, losses=[2], gradients=True)
-    assert backwards(figure) == ["loss-2-output-2", "output-2-state-2-1", "state-2-1-state-1-1"]
-
-
-def test_a_cut_stops_the_gradient_and_not_the_state():
-    figure = unrolled_graph(WORDS, Y, layers=2, losses=[5], gradients=True, cut_after=[3])
-    assert backwards(figure) == [
-        "loss-5-output-5",
-        "output-5-state-5-2",
-        "state-4-1-state-3-1",
-        "state-4-2-state-3-2",
-        "state-4-2-state-4-1",
-        "state-5-1-state-4-1",
-        "state-5-2-state-4-2",
-        "state-5-2-state-5-1",
-    ]
-    named, places = artists(figure)
-    for layer in (1, 2):
-        before, after = places[f"box-state-3-{layer}"], places[f"box-state-4-{layer}"]
-        cut = places[f"line-cut-3-{layer}-left"], places[f"line-cut-3-{layer}-right"]
-        arrow = ends(named[f"arrow-gradient-state-4-{layer}-state-3-{layer}"])
-        assert before.x1 < cut[0].x0 < cut[1].x0 <= arrow[1][0] < after.x0
-        assert cut[0].y0 < arrow[1][1] < cut[0].y1
-        # The state goes on, and is not crossed.
-        forwards = ends(named[f"arrow-state-3-{layer}-state-4-{layer}"])
-        assert forwards[:, 0] == pytest.approx([before.x1, after.x0], abs=0.02)
-        assert cut[0].y1 < forwards[0][1]
-    assert [text.get_text() for text, _ in texts(figure)].count("detach") == 1
-
-
-def test_a_cut_stops_only_what_comes_from_later_steps():
-    arrows = backwards(drawn("gradients that are cut"))
-    assert {"loss-3-output-3", "state-3-1-state-2-1", "state-1-1-state-0-1"} <= set(arrows)
-    assert len(arrows) == 6 * 3
-    # Behind the cut there is no loss: nothing arrives.
-    assert len(backwards(drawn("gradients that are cut, with a weight"))) == 2 + 3 + 3 + 2
-
-
-def test_the_terms_of_all_steps_are_added_on_the_way_to_the_weight():
-    figure = drawn("backward pass")
-    named, places = artists(figure)
-    assert names(figure, "dot") == [f"weight-{t}" for t in (1, 2, 3, 4)]
-    assert [n for n in names(figure, "box") if "plus" in n] == [f"plus-{t}" for t in (1, 2, 3)]
-    assert named["text-weight"].get_text() == BACKWARD["weight"]
-    for step in (1, 2, 3, 4):
-        dot, state = places[f"dot-weight-{step}"], places[f"box-state-{step}-1"]
-        assert dot.x1 < state.x0
-        assert dot.x0 > places[f"box-state-{step - 1}-1"].x1
-        assert state.y0 < dot.y0 < dot.y1 < state.y1
-        assert named[f"text-gradient-state-{step}-weight"].get_text() == BACKWARD["term"][step - 1]
-        label = named[f"text-gradient-state-{step}-1-state-{step - 1}-1"].get_text()
-        assert label == BACKWARD["state"][step - 1]
-    # From the last term through each sum into the weight.
-    chain = ["state-4-weight", "sum-3", "sum-2", "sum-1"]
-    goals = ["plus-3", "plus-2", "plus-1", "weight"]
-    for arrow, goal in zip(chain, goals, strict=True):
-        end, box = ends(named[f"arrow-gradient-{arrow}"])[1], places[f"box-{goal}"]
-        assert end == pytest.approx([box.x1, (box.y0 + box.y1) / 2], abs=0.03)
-    assert places["box-weight"].y1 < places["box-input-1"].y0
-
-
-def test_a_detached_state_still_has_its_term():
-    figure = drawn("gradients that are cut, with a weight")
-    assert names(figure, "dot") == ["weight-3", "weight-4", "weight-5"]
-    written = [text.get_text() for text, _ in texts(figure)]
-    assert written.count("$W_{hh}^\\top$") == 2
-    assert written.count("detach") == 1
-
-
-def test_a_single_term_needs_no_sum():
-    figure = unrolled_graph(
-        WORDS[:2], Y[:2], losses=[2], gradients=True, gradient_labels={"weight": "$w$"}
-    )
-    assert not [name for name in names(figure, "box") if "plus" in name]
-    assert "state-2-weight" in backwards(figure)
-
-
-def test_gradients_of_each_layer_have_labels_of_their_own():
-    figure = unrolled_graph(
-        WORDS[:2],
-        Y[:2],
-        layers=2,
-        losses=[2],
-        gradients=True,
-        gradient_labels={"state": "$W_{hh}$", "output": "$W_{ho}$"},
-    )
-    written = [t.get_text() for t, _ in texts(figure)]
-    assert {"$W_{hh}^{(1)}$", "$W_{hh}^{(2)}$", "$W_{ho}$"} <= set(written)
-
-
 def test_weights_are_written_on_their_arrows():
     figure = unrolled_graph(WORDS[:2], Y[:2], weights=WEIGHTS)
     written = sorted(t.get_text() for t in figure.findobj(Text) if "W_" in t.get_text())
@@ -414,37 +298,6 @@ def test_cell_highlight_mutes_the_other_parts():
     edges = {a.get_gid(): to_hex(a.get_edgecolor()) for a in figure.axes[0].patches}
     assert edges["box-W_hh"] == colour("state")
     assert edges["box-W_ih"] == edges["box-tanh"] == colour("muted")
-
-
-def test_gradients_of_a_cell_run_against_its_wires():
-    named, places = artists(drawn("rnn, backward"))
-    wires = {gid for gid in named if gid.startswith(("arrow-", "line-")) and "gradient" not in gid}
-    back = {gid for gid in named if "-gradient-" in gid and gid.startswith(("arrow-", "line-"))}
-    assert len(wires) == len(back) == 9
-    for gid, arrow in named.items():
-        if gid in wires:
-            assert to_hex(arrow.get_edgecolor()) == colour("muted")
-        elif gid in back:
-            assert to_hex(arrow.get_edgecolor()) == colour("gradient")
-    ways = {gid: ends(named[gid])[1] - ends(named[gid])[0] for gid in back}
-    for goal, way in {"tanh-sum": (-1, 0), "sum-b": (0, 1), "W_ih-x": (0, -1)}.items():
-        assert np.sign(np.round(ways[f"arrow-gradient-{goal}"], 6)).tolist() == list(way)
-    # Where a wire branches, two gradients become one.
-    joint = places["dot-gradient-branch"]
-    assert ends(named["arrow-gradient-branch-tanh"])[0][0] == pytest.approx(joint.x0, abs=0.05)
-    written = [text.get_text() for text, _ in texts(drawn("rnn, backward"))]
-    assert written.count("$\\delta_t$") == 4
-    assert {"$W_{hh}^\\top\\delta_t$", "$\\delta_t h_{t{-}1}^\\top$"} <= set(written)
-    assert "(batch, hidden)" not in written
-
-
-def test_highlight_mutes_gradients_too():
-    named, _ = artists(drawn("rnn, backward, highlighted"))
-    edges = {
-        gid: to_hex(named[f"arrow-gradient-{gid}"].get_edgecolor())
-        for gid in ("tanh-sum", "sum-W_hh")
-    }
-    assert edges == {"tanh-sum": colour("gradient"), "sum-W_hh": colour("muted")}
 
 
 def test_curves_show_mean_and_range_over_seeds():
@@ -596,12 +449,6 @@ def test_style_sets_what_readers_draw_themselves():
 
 # What is refused.
 
-BACK = {"losses": [2, 5], "gradients": True}
-
-
-def labelled(**labels):
-    return BACK | {"gradient_labels": labels}
-
 
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
@@ -623,17 +470,6 @@ def labelled(**labels):
         ((WORDS,), {"feedback": "input"}, "feedback is 'input', but no output has a step after"),
         ((WORDS, Y), {"feedback": "state", "layers": 2}, "feedback is 'state' with 2 layers"),
         ((WORDS[:3], ["a", None, "b"]), {"feedback": "state"}, "expected an output at each step"),
-        ((WORDS, Y), {"gradients": True}, "gradients was given without losses; expected a step"),
-        ((WORDS, Y), {"cut_after": [1]}, "cut_after was given without gradients=True"),
-        ((WORDS, Y), {"gradient_labels": {"state": "J"}}, "gradient_labels was given without"),
-        ((WORDS, Y), BACK | {"bidirectional": True}, "gradients was given with bidirectional"),
-        ((WORDS, Y), BACK | {"feedback": "input"}, "gradients was given with bidirectional or"),
-        ((WORDS, Y), BACK | {"cut_after": [5]}, "cut_after names step 5; .* from 1 to 4"),
-        ((WORDS, Y), labelled(h="J"), "gradient_labels has the key 'h'; expected some of"),
-        ((WORDS, Y), labelled(state=["J"]), "has 1 labels for 'state'; .* or 5, one a step"),
-        ((WORDS, Y), labelled(term="a"), "gradient_labels has 'term' without 'weight'"),
-        ((WORDS, Y), labelled(weight="w") | {"layers": 2}, "has 'weight' with 2 layers; expected"),
-        ((WORDS, Y), labelled(weight="w") | {"losses": [1]}, "no gradient passes between two st"),
     ],
 )
 def test_graph_refuses_contradictions(arguments, options, message):
@@ -644,8 +480,6 @@ def test_graph_refuses_contradictions(arguments, options, message):
 def test_cell_refuses_unknown_kinds_and_parts():
     with pytest.raises(ValueError, match="no cell 'transformer'; expected one of rnn, jordan"):
         cell_diagram("transformer")
-    with pytest.raises(ValueError, match="a cell whose backward pass is not drawn; expected 'rnn'"):
-        cell_diagram("jordan", gradients=True)
     with pytest.raises(
         ValueError, match=r"highlight names 'gate'; expected parts of the cell: state, input"
     ):

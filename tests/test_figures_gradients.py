@@ -1,12 +1,12 @@
-"""The drawings of what gradients cost, and of what they do: checkpoints, theory, terms, cliffs."""
+"""The drawings of gradients: where they come from, what they cost, what they do."""
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from drawings import AXES, EDGE, LAGS, WAY, artists, drawn, ends, names, texts
-from unrolled.figures import bars, checkpointing, cliff, curves
+from drawings import AXES, BACKWARD, EDGE, LAGS, WAY, WORDS, Y, artists, drawn, ends, names, texts
+from unrolled.figures import bars, cell_diagram, checkpointing, cliff, curves, unrolled_graph
 from unrolled.figures.palette import SERIES, colour
 
 
@@ -18,6 +18,187 @@ def _default_matplotlib():
 
 def written(figure):
     return [text.get_text() for text, _ in texts(figure)]
+
+
+# The backward pass of a network.
+
+
+def backwards(figure):
+    """Return the names of the gradients' arrows, sorted."""
+    return [name[9:] for name in names(figure, "arrow") if name.startswith("gradient-")]
+
+
+def test_gradients_run_from_the_losses_to_the_left_and_down():
+    figure = drawn("gradients")
+    assert {"loss-2", "loss-4"} <= set(names(figure, "box"))
+    across = [f"state-{t}-{k}-state-{t - 1}-{k}" for t in (4, 3, 2, 1) for k in (1, 2)]
+    down = [f"state-{t}-2-state-{t}-1" for t in (1, 2, 3, 4)]
+    down += [f"loss-{t}-output-{t}" for t in (2, 4)]
+    down += [f"output-{t}-state-{t}-2" for t in (2, 4)]
+    assert backwards(figure) == sorted(across + down)
+    for gid, arrow in artists(figure)[0].items():
+        if gid.startswith("arrow-gradient-"):
+            assert to_hex(arrow.get_edgecolor()) == colour("gradient")
+            (x0, y0), (x1, y1) = ends(arrow)
+            assert (x1 < x0 and y1 == y0) or (x1 == x0 and y1 < y0)
+        elif gid.startswith("arrow-"):
+            assert to_hex(arrow.get_edgecolor()) == colour("muted")
+
+
+def test_there_is_no_gradient_before_the_first_state_or_after_the_last_loss():
+    figure = unrolled_graph(WORDS, Y, losses=[2], gradients=True)
+    assert backwards(figure) == ["loss-2-output-2", "output-2-state-2-1", "state-2-1-state-1-1"]
+
+
+def test_a_cut_stops_the_gradient_and_not_the_state():
+    figure = unrolled_graph(WORDS, Y, layers=2, losses=[5], gradients=True, cut_after=[3])
+    assert backwards(figure) == [
+        "loss-5-output-5",
+        "output-5-state-5-2",
+        "state-4-1-state-3-1",
+        "state-4-2-state-3-2",
+        "state-4-2-state-4-1",
+        "state-5-1-state-4-1",
+        "state-5-2-state-4-2",
+        "state-5-2-state-5-1",
+    ]
+    named, places = artists(figure)
+    for layer in (1, 2):
+        before, after = places[f"box-state-3-{layer}"], places[f"box-state-4-{layer}"]
+        cut = places[f"line-cut-3-{layer}-left"], places[f"line-cut-3-{layer}-right"]
+        arrow = ends(named[f"arrow-gradient-state-4-{layer}-state-3-{layer}"])
+        assert before.x1 < cut[0].x0 < cut[1].x0 <= arrow[1][0] < after.x0
+        assert cut[0].y0 < arrow[1][1] < cut[0].y1
+        # The state goes on, and is not crossed.
+        forwards = ends(named[f"arrow-state-3-{layer}-state-4-{layer}"])
+        assert forwards[:, 0] == pytest.approx([before.x1, after.x0], abs=0.02)
+        assert cut[0].y1 < forwards[0][1]
+    assert written(figure).count("detach") == 1
+
+
+def test_a_cut_stops_only_what_comes_from_later_steps():
+    arrows = backwards(drawn("gradients that are cut"))
+    assert {"loss-3-output-3", "state-3-1-state-2-1", "state-1-1-state-0-1"} <= set(arrows)
+    assert len(arrows) == 6 * 3
+    # Behind the cut there is no loss: nothing arrives.
+    assert len(backwards(drawn("gradients that are cut, with a weight"))) == 2 + 3 + 3 + 2
+
+
+def test_the_terms_of_all_steps_are_added_on_the_way_to_the_weight():
+    figure = drawn("backward pass")
+    named, places = artists(figure)
+    assert names(figure, "dot") == [f"weight-{t}" for t in (1, 2, 3, 4)]
+    assert [n for n in names(figure, "box") if "plus" in n] == [f"plus-{t}" for t in (1, 2, 3)]
+    assert named["text-weight"].get_text() == BACKWARD["weight"]
+    for step in (1, 2, 3, 4):
+        dot, state = places[f"dot-weight-{step}"], places[f"box-state-{step}-1"]
+        assert dot.x1 < state.x0
+        assert dot.x0 > places[f"box-state-{step - 1}-1"].x1
+        assert state.y0 < dot.y0 < dot.y1 < state.y1
+        assert named[f"text-gradient-state-{step}-weight"].get_text() == BACKWARD["term"][step - 1]
+        label = named[f"text-gradient-state-{step}-1-state-{step - 1}-1"].get_text()
+        assert label == BACKWARD["state"][step - 1]
+    # From the last term through each sum into the weight.
+    chain = ["state-4-weight", "sum-3", "sum-2", "sum-1"]
+    goals = ["plus-3", "plus-2", "plus-1", "weight"]
+    for arrow, goal in zip(chain, goals, strict=True):
+        end, box = ends(named[f"arrow-gradient-{arrow}"])[1], places[f"box-{goal}"]
+        assert end == pytest.approx([box.x1, (box.y0 + box.y1) / 2], abs=0.03)
+    assert places["box-weight"].y1 < places["box-input-1"].y0
+
+
+def test_a_detached_state_still_has_its_term():
+    figure = drawn("gradients that are cut, with a weight")
+    assert names(figure, "dot") == ["weight-3", "weight-4", "weight-5"]
+    assert written(figure).count("$W_{hh}^\\top$") == 2
+    assert written(figure).count("detach") == 1
+
+
+def test_a_single_term_needs_no_sum():
+    figure = unrolled_graph(
+        WORDS[:2], Y[:2], losses=[2], gradients=True, gradient_labels={"weight": "$w$"}
+    )
+    assert not [name for name in names(figure, "box") if "plus" in name]
+    assert "state-2-weight" in backwards(figure)
+
+
+def test_gradients_of_each_layer_have_labels_of_their_own():
+    figure = unrolled_graph(
+        WORDS[:2],
+        Y[:2],
+        layers=2,
+        losses=[2],
+        gradients=True,
+        gradient_labels={"state": "$W_{hh}$", "output": "$W_{ho}$"},
+    )
+    assert {"$W_{hh}^{(1)}$", "$W_{hh}^{(2)}$", "$W_{ho}$"} <= set(written(figure))
+
+
+BACK = {"losses": [2, 5], "gradients": True}
+
+
+def labelled(**labels):
+    return BACK | {"gradient_labels": labels}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gradients": True}, "gradients was given without losses; expected a step"),
+        ({"cut_after": [1]}, "cut_after was given without gradients=True"),
+        ({"gradient_labels": {"state": "J"}}, "gradient_labels was given without"),
+        (BACK | {"bidirectional": True}, "gradients was given with bidirectional"),
+        (BACK | {"feedback": "input"}, "gradients was given with bidirectional or"),
+        (BACK | {"cut_after": [5]}, "cut_after names step 5; .* from 1 to 4"),
+        (labelled(h="J"), "gradient_labels has the key 'h'; expected some of"),
+        (labelled(state=["J"]), "has 1 labels for 'state'; .* or 5, one a step"),
+        (labelled(term="a"), "gradient_labels has 'term' without 'weight'"),
+        (labelled(weight="w") | {"layers": 2}, "has 'weight' with 2 layers; expected"),
+        (labelled(weight="w") | {"losses": [1]}, "no gradient passes between two st"),
+    ],
+)
+def test_a_graph_refuses_gradients(options, message):
+    with pytest.raises(ValueError, match=message):
+        unrolled_graph(WORDS, Y, **options)
+
+
+# The backward pass of a cell.
+
+
+def test_gradients_of_a_cell_run_against_its_wires():
+    named, places = artists(drawn("rnn, backward"))
+    wires = {gid for gid in named if gid.startswith(("arrow-", "line-")) and "gradient" not in gid}
+    back = {gid for gid in named if "-gradient-" in gid and gid.startswith(("arrow-", "line-"))}
+    assert len(wires) == len(back) == 9
+    for gid, arrow in named.items():
+        if gid in wires:
+            assert to_hex(arrow.get_edgecolor()) == colour("muted")
+        elif gid in back:
+            assert to_hex(arrow.get_edgecolor()) == colour("gradient")
+    ways = {gid: ends(named[gid])[1] - ends(named[gid])[0] for gid in back}
+    for goal, way in {"tanh-sum": (-1, 0), "sum-b": (0, 1), "W_ih-x": (0, -1)}.items():
+        assert np.sign(np.round(ways[f"arrow-gradient-{goal}"], 6)).tolist() == list(way)
+    # Where a wire branches, two gradients become one.
+    joint = places["dot-gradient-branch"]
+    assert ends(named["arrow-gradient-branch-tanh"])[0][0] == pytest.approx(joint.x0, abs=0.05)
+    shown = written(drawn("rnn, backward"))
+    assert shown.count("$\\delta_t$") == 4
+    assert {"$W_{hh}^\\top\\delta_t$", "$\\delta_t h_{t{-}1}^\\top$"} <= set(shown)
+    assert "(batch, hidden)" not in shown
+
+
+def test_highlight_mutes_gradients_too():
+    named, _ = artists(drawn("rnn, backward, highlighted"))
+    edges = {
+        gid: to_hex(named[f"arrow-gradient-{gid}"].get_edgecolor())
+        for gid in ("tanh-sum", "sum-W_hh")
+    }
+    assert edges == {"tanh-sum": colour("gradient"), "sum-W_hh": colour("muted")}
+
+
+def test_a_cell_without_a_backward_pass_is_refused():
+    with pytest.raises(ValueError, match="a cell whose backward pass is not drawn; expected 'rnn'"):
+        cell_diagram("jordan", gradients=True)
 
 
 # Checkpoints.
