@@ -250,7 +250,8 @@ def test_what_is_written_stays_in_the_drawing(page, size):
 
 
 def seen(page):
-    picture, drawing = page.locator(".unrolled-figure"), page.locator(".explorer")
+    picture = page.locator("#fig-explorer > .unrolled-figure")
+    drawing = page.locator("#fig-explorer > .explorer")
     return picture.is_visible(), drawing.count() == 1 and drawing.is_visible()
 
 
@@ -265,7 +266,7 @@ def test_without_scripts_the_picture_stands(browser, address):
     page = context.new_page()
     page.goto(address)
     assert seen(page) == (True, False)
-    assert page.locator(".unrolled-figure").get_attribute("aria-label") == "Curves"
+    assert page.get_by_role("img", name="Curves").count() == 1
     context.close()
 
 
@@ -274,4 +275,11 @@ def test_where_the_script_fails_the_picture_stands(browser, address):
     page.add_init_script("delete Math.tanh")
     page.goto(address)
     assert seen(page) == (True, False)
+    page.close()
+
+
+def test_it_answers_in_its_chapter(browser, site):
+    page = browser.new_page()
+    page.goto((site.resolve() / "chapters" / "09-vanishing-exploding.html").as_uri())
+    assert seen(page) == (False, True)
     page.close()
