@@ -220,6 +220,10 @@ def _first_step_left_out(x, h, weight_ih, weight_hh, grad_outputs):
     return _over_batch_and_time(deltas[:, 1:], x[:, 1:], h[:, 1:-1])
 
 
+def _last_step_left_out(x, h, weight_ih, weight_hh, grad_outputs):
+    return rnn_backward(x[:, :-1], h[:, :-1], weight_ih, weight_hh, grad_outputs[:, :-1])
+
+
 def _overwritten_at_each_step(x, h, weight_ih, weight_hh, grad_outputs):
     deltas = _deltas(_slopes(h), grad_outputs, _right_way(weight_hh))
     return _over_batch_and_time(deltas[:, :1], x[:, :1], h[:, :1])
@@ -228,6 +232,11 @@ def _overwritten_at_each_step(x, h, weight_ih, weight_hh, grad_outputs):
 def _last_step_only(x, h, weight_ih, weight_hh, grad_outputs):
     deltas = _deltas(_slopes(h), grad_outputs, _right_way(weight_hh))
     return _over_batch_and_time(deltas[:, -1:], x[:, -1:], h[:, -2:-1])
+
+
+def _bias_summed_over_the_units(x, h, weight_ih, weight_hh, grad_outputs):
+    by_x, by_h, by_bias = rnn_backward(x, h, weight_ih, weight_hh, grad_outputs)
+    return by_x, by_h, by_bias.sum().expand(by_bias.shape)
 
 
 def _weight_hh_overwritten(x, h, weight_ih, weight_hh, grad_outputs):
@@ -433,6 +442,16 @@ BACKWARD = Exercise(
             _gradient_of_weight_hh_transposed,
             "Your gradient of `weight_hh` is transposed, which its shape does not show: as with "
             "`weight_ih`, it is `delta.T @ h`, not `h.T @ delta`.",
+        ),
+        Mistake(
+            _last_step_left_out,
+            "The last step is missing: with the states counted from 0, it is `h[:, x.shape[1]]`, "
+            "since there is one state more than there are steps.",
+        ),
+        Mistake(
+            _bias_summed_over_the_units,
+            "Your gradient of the bias is one number for all units: each unit has a bias of its "
+            "own, so `delta.sum(dim=0)` adds up over the batch only.",
         ),
         Mistake(_weight_hh_overwritten, _OVERWRITTEN),
         Mistake(_bias_overwritten, _OVERWRITTEN),
@@ -762,9 +781,9 @@ LEAKY = Exercise(
         "With a rate of 1 the network is the plain one of exercise 08.1, and three of the four "
         "gradients are right: look for what a rate below 1 adds, and what that sends back. With a "
         "single step all four are right: look for what should add up.",
-        "h_t = (1 - rate) h_t-1 + rate candidate_t: the first term sends `(1 - rate) * grad_h` "
-        "straight back to h_t-1, beside `delta @ weight_hh`. And `by_rate` is overwritten at each "
-        "step.",
+        "In h_t = (1 - rate) h_t-1 + rate candidate_t the first term sends "
+        "`(1 - rate) * grad_h` straight back to h_t-1, beside `delta @ weight_hh`. And `by_rate` "
+        "is overwritten at each step.",
     ),
     mistakes=(
         Mistake(
@@ -890,7 +909,7 @@ def _truncated_cases(draw: Draw) -> list[Case]:
         )
 
     batch, inputs, hidden = draw.sizes(3, low=2, high=4)
-    window = draw.sizes(1, low=5, high=6)[0]  # no other size
+    window = 5  # no other size
     return [
         case("a plain cell", 2 * window + 2, window, batch),
         case("windows of equal length", 2 * window, window, batch),
@@ -1428,6 +1447,19 @@ def _in_place_where_a_gradient_is_kept(function, parameter, epsilon):
     return parameter
 
 
+def _in_place_where_a_gradient_is_kept_by_place(function, parameter, epsilon):
+    for index in range(parameter.numel()):
+        parameter[_place(parameter, index)] += epsilon
+    return parameter
+
+
+def _in_place_where_a_gradient_is_kept_by_assignment(function, parameter, epsilon):
+    for index in range(parameter.numel()):
+        place = _place(parameter, index)
+        parameter[place] = parameter[place] + epsilon
+    return parameter
+
+
 def _in_place_where_a_gradient_is_kept_by_index(function, parameter, epsilon):
     for index in range(parameter.numel()):
         parameter[index] += epsilon
@@ -1454,6 +1486,28 @@ def _not_put_back(function, parameter, epsilon):
 
 def _one_side_divided_by_two_epsilon(function, parameter, epsilon):
     return _forward_difference(function, parameter, epsilon) / 2
+
+
+def _one_shift_for_all_entries(function, parameter, epsilon):
+    shift = parameter.new_zeros(parameter.shape)
+
+    def quotient(one):
+        shift.add_(epsilon * one)
+        return (function(parameter + shift) - function(parameter - shift)) / (2 * epsilon)
+
+    return _one_by_one(parameter, quotient)
+
+
+def _return_inside_the_loop(function, parameter, epsilon):
+    gradient = finite_differences(function, parameter, epsilon)
+    gradient.view(-1)[1:] = 0
+    return gradient
+
+
+def _as_many_entries_as_rows(function, parameter, epsilon):
+    gradient = finite_differences(function, parameter, epsilon)
+    gradient.view(-1)[len(parameter) :] = 0
+    return gradient
 
 
 def _one_copy_for_all_entries(function, parameter, epsilon):
@@ -1498,6 +1552,11 @@ _MATRICES = (
 _KEPT = (
     "You change a parameter that torch keeps a gradient for: change a copy of it, "
     "`parameter.detach().clone()`, or add a tensor with a single `epsilon` in it."
+)
+
+_PILED_UP = (
+    "The moves of all entries pile up in one tensor: put each entry back before you move the next "
+    "one, or make a new tensor for each."
 )
 
 DIFFERENCES = Exercise(
@@ -1562,8 +1621,8 @@ DIFFERENCES = Exercise(
         Mistake(
             _not_put_back,
             "An entry is not put back before the next one is moved, so the later ones are measured "
-            "elsewhere, and the parameter is another one afterwards. (An old value that is kept as "
-            "`parameter[i]` moves along: `.item()` makes a number of it.)",
+            "elsewhere, and the parameter is another one afterwards. Is the old value kept as "
+            "`parameter[i]`? That moves along: `.item()` makes a number of it.",
         ),
         Mistake(
             _one_side_divided_by_two_epsilon,
@@ -1572,8 +1631,7 @@ DIFFERENCES = Exercise(
         ),
         Mistake(
             _one_copy_for_all_entries,
-            "The moves of all entries pile up in one tensor: put each entry back before you move "
-            "the next one, or make a new copy for each.",
+            _PILED_UP,
         ),
         Mistake(
             _two_names_for_one_tensor,
@@ -1593,6 +1651,18 @@ DIFFERENCES = Exercise(
         Mistake(_for_matrices_only_by_shape, _MATRICES),
         Mistake(_for_matrices_only_by_size, _MATRICES),
         Mistake(_in_place_where_a_gradient_is_kept_by_index, _KEPT),
+        Mistake(_in_place_where_a_gradient_is_kept_by_place, _KEPT),
+        Mistake(_in_place_where_a_gradient_is_kept_by_assignment, _KEPT),
+        Mistake(_one_shift_for_all_entries, _PILED_UP),
+        Mistake(
+            _return_inside_the_loop,
+            "Only the first entry is filled in: does the `return` stand inside the loop?",
+        ),
+        Mistake(
+            _as_many_entries_as_rows,
+            "`len(parameter)` is the size of the first axis: `parameter.numel()` counts all "
+            "entries, also those of a single number.",
+        ),
         Mistake(
             _all_entries_moved_at_once_and_one_number_returned,
             "You move all entries at once, which gives one number, the sum of all their slopes: "
