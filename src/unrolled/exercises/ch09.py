@@ -14,7 +14,6 @@ from torch import Tensor
 
 from unrolled.exercises import ch03
 from unrolled.exercises.exercise import Case, Draw, Exercise, Mistake
-from unrolled.exercises.outcome import alike
 from unrolled.exercises.wording import kind_of
 
 Answer = Callable[..., Any]
@@ -44,33 +43,41 @@ def _is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def _kind(value: object) -> str:
+def _kind(value: object, count: int) -> str:
     if _is_number(value):
         return "a number"
-    others = [g for g in value if not isinstance(g, Tensor)] if isinstance(value, list) else []
-    return f"{kind_of(value)} with {kind_of(others[0])} in it" if others else kind_of(value)
+    if not isinstance(value, list):
+        return kind_of(value)
+    others = [kind_of(g) for g in value if not isinstance(g, Tensor)]
+    if others:
+        return f"{kind_of(value)} with {others[0]} in it"
+    return "a list with a tensor for each gradient" if len(value) == count else kind_of(value)
+
+
+_CLIP_ANSWER = "a list with a tensor for each gradient and a number"
 
 
 def _run_clip(submission: Answer, arguments: dict[str, Any]) -> dict[str, Any]:
     # Asked before the call: it may write into what it is given.
     finite, count = _finite(arguments["gradients"]), len(arguments["gradients"])
+    expected = _norm(arguments["gradients"]).item()
     came = submission(*arguments.values())
     if not isinstance(came, tuple | list) or len(came) != 2:
         return {"answer": kind_of(came)}
     clipped, norm = came
     if isinstance(clipped, tuple):
         clipped = list(clipped)
-    results: dict[str, Any] = {"answer": f"{_kind(clipped)} and {_kind(norm)}"}
-    if results["answer"] != f"a list of {count} and a number":
+    results: dict[str, Any] = {"answer": f"{_kind(clipped, count)} and {_kind(norm, count)}"}
+    if results["answer"] != _CLIP_ANSWER:
         return results
-    norm = float(norm)
+    state = "finite" if _finite(clipped) else "not finite"
+    if not finite and state == "finite":
+        state = "finite, but not zeros" if any(bool(g.any()) for g in clipped) else "zeros"
     if finite:
         results |= {f"{place} gradient": g for place, g in zip(_PLACES, clipped, strict=False)}
-        return results | {"norm before clipping": torch.tensor(norm, dtype=torch.float32)}
-    state = "finite, but not zeros" if _finite(clipped) else "not finite"
-    zeros = not any(bool(g.any()) for g in clipped)
-    results["clipped gradients"] = "zeros" if zeros else state
-    return results | {"norm before clipping": f"{norm:.4g}"}
+    if math.isclose(norm, expected, rel_tol=1e-4):
+        norm = expected  # so that the text below is the same
+    return results | {"clipped gradients": state, "norm before clipping": f"{norm:.4g}"}
 
 
 def _clip_cases(draw: Draw) -> list[Case]:
@@ -202,6 +209,11 @@ def _sum_of_the_norms_returned(gradients, max_norm):
     return _scaled(gradients, max_norm), sum(g.norm() for g in gradients)
 
 
+def _torch_finds_no_grad(gradients, max_norm):
+    norm = torch.nn.utils.clip_grad_norm_(gradients, max_norm)
+    return gradients, norm
+
+
 def _one_norm_for_each_tensor(gradients, max_norm):
     return _scaled(gradients, max_norm), [g.norm() for g in gradients]
 
@@ -314,6 +326,11 @@ _CLIP_MISTAKES = (
         "norms: the norm of all is the root of the sum of their squares.",
     ),
     Mistake(
+        _torch_finds_no_grad,
+        "`clip_grad_norm_` clips the `.grad` of parameters, in place. The tensors here are the "
+        "gradients themselves and have no `.grad`, so it finds a norm of 0 and does nothing.",
+    ),
+    Mistake(
         _one_norm_for_each_tensor,
         "You return one norm for each tensor: all tensors together have one norm.",
     ),
@@ -364,8 +381,12 @@ CLIP = Exercise(
     solution=clip_by_global_norm,
     cases=_clip_cases,
     run=_run_clip,
-    results=("answer", *(f"{place} gradient" for place in _PLACES), "norm before clipping"),
-    axes={"norm before clipping": ()},
+    results=(
+        "answer",
+        *(f"{place} gradient" for place in _PLACES),
+        "clipped gradients",
+        "norm before clipping",
+    ),
     hints=(
         "All numbers of all tensors make one long vector, and `norm` is its length. Compute it "
         "first: everything else depends on it, and it is returned as it is.",
@@ -400,39 +421,40 @@ def _run_horizon(submission: Answer, arguments: dict[str, Any]) -> dict[str, Any
     came = submission(*arguments.values())
     if isinstance(came, Tensor) and came.dim() == 0:
         came = came.item()
-    if isinstance(came, bool) or not isinstance(came, numbers.Real):
-        return {"answer": kind_of(came)}
-    if math.isnan(came):
-        return {"answer": "NaN"}
-    if math.isinf(came):
-        return {"answer": "`math.inf`" if came > 0 else "`-math.inf`"}
-    if came != int(came):
-        return {"answer": f"{came:.4g}, a number with a fraction"}
+    kind = _number_text(came) if _is_number(came) else kind_of(came)
+    if arguments["radius"] >= 1:
+        return {"answer": f"{kind} from a radius of 1 on"}
+    if not _is_number(came) or not math.isfinite(came) or came != int(came):
+        return {"answer": kind}
     return {"answer": "a whole number", "horizon": int(came)}
 
 
+def _number_text(value: float) -> str:
+    if math.isinf(value):
+        return "`math.inf`" if value > 0 else "`-math.inf`"
+    return f"the number {value:.4g}"
+
+
 def _horizon_cases(draw: Draw) -> list[Case]:
-    def case(radius: float, steps: float) -> Case:
+    def case(radius: float, steps: float, digits: int = 3) -> Case:
         # After the last whole step before `steps` more is left, after the next one less.
-        share = float(f"{radius**steps:.6g}")
+        share = float(f"{radius**steps:.{digits}g}")
         name = f"a radius of {radius:g} and a share of {share:g}"
         return Case(name, {"radius": radius, "share": share})
 
     def between(low: int, high: int) -> int:
         return int(draw.integers(low, high, 1))
 
-    below, above = between(85, 89) / 100, between(90, 96) / 100
+    below, above = between(85, 89) / 100, between(90, 95) / 100
+    share, large = between(5, 50) / 100, between(105, 150) / 100
     return [
-        case(below, between(12, 30) + between(15, 40) / 100),
-        case(above, between(12, 30) + between(60, 85) / 100),
-        case(between(9970, 9990) / 10_000, between(1500, 3000) + 0.3),
-        case(0.5, between(3, 6)),  # exactly reached
-        case(between(10, 30) / 100, between(15, 85) / 100),
-        Case("a radius of 0", {"radius": 0.0, "share": between(5, 50) / 100}),
-        Case("a radius of 1", {"radius": 1.0, "share": between(5, 50) / 100}),
-        Case(
-            "a radius above 1", {"radius": between(105, 150) / 100, "share": between(5, 50) / 100}
-        ),
+        case(below, between(12, 30) + between(20, 35) / 100),
+        case(above, between(12, 30) + between(65, 80) / 100),
+        case(between(9970, 9990) / 10_000, between(1500, 3000) + 0.3, digits=6),
+        case(0.5, between(3, 6), digits=6),  # exactly reached
+        Case("a radius of 0", {"radius": 0.0, "share": share}),
+        Case("a radius of 1", {"radius": 1.0, "share": share}),
+        Case("a radius above 1", {"radius": large, "share": share}),
     ]
 
 
@@ -567,6 +589,10 @@ def _logarithm_of_zero(radius, share):
     return math.inf if radius >= 1 else math.ceil(_exact(radius, share))
 
 
+def _cut_off_without_special_radii(radius, share):
+    return int(_exact(radius, share))
+
+
 def _numpy_without_special_radii(radius, share):
     with np.errstate(all="ignore"):
         return np.ceil(np.log(share) / np.log(radius))
@@ -585,12 +611,13 @@ _NO_SPECIAL_RADII = (
     "no number of steps is enough: answer these two without a logarithm, before the others."
 )
 
+_ROUNDED_DOWN = (
+    "You round down: after so many steps a little more than `share` is still left. Round up, as "
+    "`math.ceil` does."
+)
+
 _HORIZON_MISTAKES = (
-    Mistake(
-        _rounded_down,
-        "You round down: after so many steps a little more than `share` is still left. Round up, "
-        "as `math.ceil` does.",
-    ),
+    Mistake(_rounded_down, _ROUNDED_DOWN),
     Mistake(
         _rounded_to_the_nearest,
         "You round to the nearest whole number, so that now and then a little too much is still "
@@ -689,6 +716,7 @@ HORIZON = Exercise(
             Mistake(_never_from_one_on(mistake.code), mistake.message)
             for mistake in _without_guards((*_HORIZON_MISTAKES, *_HORIZON_INHERITED))
         ),
+        Mistake(_cut_off_without_special_radii, _ROUNDED_DOWN),
         Mistake(_numpy_without_special_radii, _NO_SPECIAL_RADII),
     ),
 )
@@ -757,6 +785,13 @@ def _slope_on_the_right(h, weight_hh, start, end):
     return _product(h, range(start + 1, end + 1), lambda t: weight_hh @ _slope(h, t))
 
 
+def _slope_along_the_columns(h, weight_hh, start, end):
+    product = torch.eye(h.shape[2], dtype=h.dtype).repeat(len(h), 1, 1)
+    for t in range(start + 1, end + 1):
+        product = weight_hh @ product @ _slope(h, t)
+    return product
+
+
 def _weights_transposed(h, weight_hh, start, end):
     return jacobian_between(h, weight_hh.T, start, end)
 
@@ -771,6 +806,10 @@ def _transposed_in_the_other_order(h, weight_hh, start, end):
 
 def _slope_of_the_state_before(h, weight_hh, start, end):
     return _product(h, range(start, end), lambda t: _slope(h, t) @ weight_hh)
+
+
+def _slope_of_the_state_after(h, weight_hh, start, end):
+    return _product(h, range(start + 1, end + 1), lambda t: _slope(h, t + 1) @ weight_hh)
 
 
 def _one_step_too_many(h, weight_hh, start, end):
@@ -820,6 +859,12 @@ def _number_by_number_from_the_identity(h, weight_hh, start, end):
     return product
 
 
+def _added_up(h, weight_hh, start, end):
+    if start == end:
+        return jacobian_between(h, weight_hh, start, end)
+    return sum(_slope(h, t) @ weight_hh for t in range(start + 1, end + 1))
+
+
 def _mean_over_the_batch(h, weight_hh, start, end):
     return jacobian_between(h, weight_hh, start, end).mean(0)
 
@@ -851,6 +896,10 @@ _NO_STEP = (
     "Right with one step and more. Between a state and itself lies no step, and a state depends "
     "on itself one to one: the identity, for each sequence of the batch."
 )
+_WRONG_SIDE = (
+    "Your slopes stand on the wrong side: tanh comes after the weights, so its slope scales the "
+    "rows of `weight_hh`, as `slope[:, :, None] * weight_hh` does."
+)
 _NUMBER_BY_NUMBER = (
     "You multiply the Jacobians number by number: the chain rule takes the matrix product, `@`."
 )
@@ -881,11 +930,7 @@ JACOBIAN = Exercise(
             "Your Jacobians stand in the wrong order: a later step stands further left, so "
             "multiply from the left, `step @ product`.",
         ),
-        Mistake(
-            _slope_on_the_right,
-            "Your slopes stand on the wrong side: tanh comes after the weights, so its slope "
-            "scales the rows of `weight_hh`, as `slope[:, :, None] * weight_hh` does.",
-        ),
+        Mistake(_slope_on_the_right, _WRONG_SIDE),
         Mistake(
             _weights_transposed,
             "Your weights are transposed: a state is a column in the equation, so `weight_hh` "
@@ -905,6 +950,11 @@ JACOBIAN = Exercise(
             _slope_of_the_state_before,
             "You take the slope from the state before each step: the step to `h_t` has the slope "
             "`1 - h_t**2`, so the steps are `start + 1` to `end`.",
+        ),
+        Mistake(
+            _slope_of_the_state_after,
+            "You take the slope one state too late: `h` begins with the first state, so `h[:, t]` "
+            "is the state after step `t`.",
         ),
         Mistake(
             _one_step_too_many,
@@ -942,6 +992,11 @@ JACOBIAN = Exercise(
             _slope_of_the_sigmoid,
             "You take the slope of the sigmoid, `h * (1 - h)`: that of tanh is `1 - h**2`.",
         ),
+        Mistake(
+            _added_up,
+            "You add up the Jacobians of the steps: what goes through one step after another is "
+            "multiplied. (A sum belongs to weights that are used at many steps.)",
+        ),
         Mistake(_number_by_number, _NUMBER_BY_NUMBER),
         Mistake(
             _mean_over_the_batch,
@@ -951,6 +1006,7 @@ JACOBIAN = Exercise(
         Mistake(_at_least_one_step, _NO_STEP),
     ),
     inherited=(
+        Mistake(_slope_along_the_columns, _WRONG_SIDE),
         Mistake(_number_by_number_from_the_identity, _NUMBER_BY_NUMBER),
         Mistake(_zeros_for_no_step, _NO_STEP),
         Mistake(_ones_for_no_step, _NO_STEP),
@@ -974,6 +1030,11 @@ def _radius(matrix: Tensor) -> float:
 _MULTIPLE = "a multiple of `weight`"
 
 
+def _nearly(first: Tensor, second: Tensor) -> bool:
+    """Whether two matrices are the same up to what is lost in `float32`."""
+    return torch.allclose(first, second, rtol=1e-5, atol=1e-6)
+
+
 def _relation(matrix: Tensor, weight: Tensor) -> str:
     """Say how a matrix comes from `weight`."""
     for dim, name in (
@@ -982,10 +1043,10 @@ def _relation(matrix: Tensor, weight: Tensor) -> str:
         (0, "`weight` with each column scaled by itself"),
     ):
         scale = (matrix * weight).sum(dim, keepdim=True) / weight.square().sum(dim, keepdim=True)
-        if alike(matrix, scale * weight):
+        if _nearly(matrix, scale * weight):
             return name
     square = matrix @ matrix.T
-    if alike(square, square[0, 0] * torch.eye(len(matrix), dtype=matrix.dtype)):
+    if _nearly(square, square[0, 0] * torch.eye(len(matrix), dtype=matrix.dtype)):
         return "an orthogonal matrix, scaled"
     return f"another matrix than {_MULTIPLE}"
 
@@ -1005,7 +1066,7 @@ def _run_radius(submission: Answer, arguments: dict[str, Any]) -> dict[str, Any]
 
 
 def _radius_cases(draw: Draw) -> list[Case]:
-    def case(name: str, eigenvalues: list[complex], radius: float) -> Case:
+    def case(name: str, eigenvalues: list[complex], radius: float, scale: float = 1.0) -> Case:
         # A complex number stands for a pair, of which the other is its mirror image.
         blocks = [
             torch.tensor([[e.real, e.imag], [-e.imag, e.real]] if e.imag else [[e.real]])
@@ -1015,13 +1076,14 @@ def _radius_cases(draw: Draw) -> list[Case]:
         turn = torch.linalg.qr(draw.normal(*block.shape))[0]
         # Numbers above the diagonal change the singular values, not the eigenvalues.
         upper = draw.normal(*block.shape).triu(2)
-        return Case(name, {"weight": turn @ (block + upper) @ turn.T, "radius": radius})
+        weight = scale * turn @ (block + upper) @ turn.T
+        return Case(name, {"weight": weight, "radius": radius})
 
     def between(low: int, high: int) -> float:
         return int(draw.integers(low, high, 1)) / 100
 
     size, below, above = between(120, 250), between(60, 95), between(105, 140)
-    pair = complex(0.3 * size, (1 - 0.3**2) ** 0.5 * size)
+    pair = complex(0.45 * size, (1 - 0.45**2) ** 0.5 * size)
     real = [0.8 * size, -0.4 * size]
     symmetric = draw.normal(4, 4)
     angle = torch.tensor(between(40, 120))
@@ -1034,7 +1096,7 @@ def _radius_cases(draw: Draw) -> list[Case]:
         Case("a symmetric matrix", {"weight": symmetric + symmetric.T, "radius": above}),
         Case("a rotation", {"weight": turned, "radius": above}),
         Case("a single unit", {"weight": torch.tensor([[-size]]).double(), "radius": below}),
-        case("a small matrix", [0.02 * real[0], 0.02 * pair, 0.02 * real[1]], 1.0),
+        case("a small matrix", [real[0], pair, real[1]], 1.0, scale=0.02),
     ]
 
 
