@@ -267,10 +267,10 @@ const explorer = (() => {
         + `<text x="${x + 28}" y="${top - 13}">${label}</text>`;
       const [measured, expected] = curves[name];
       return `<text class="title" x="0" y="${top - 34}">${title}</text>`
-        + sample(name, LEFT, key[0]) + sample("expected", LEFT + KEY, key[1])
+        + sample(name, 0, key[0]) + sample("expected", KEY, key[1])
         + ticks.map(([value, label]) =>
           `<path class="rule" d="M${LEFT} ${top + down(value)}h${inner}"/>`
-          + `<text class="tick" text-anchor="end" x="${LEFT - 7}" y="${top + down(value) + 4}">`
+          + `<text text-anchor="end" x="${LEFT - 7}" y="${top + down(value) + 4}">`
           + `${label}</text>`).join("")
         + `<path class="axis" d="M${LEFT} ${top}v${height}h${inner}"/>`
         + `<svg x="${LEFT}" y="${top}" width="${inner}" height="${height}">`
@@ -280,7 +280,7 @@ const explorer = (() => {
     const numbers = marked.map((step) => {
       const x = LEFT + across(step);
       return `<path class="axis" d="M${x} ${bottom}v4"/>`
-        + `<text class="tick" text-anchor="middle" x="${x}" y="${bottom + 18}">${step}</text>`;
+        + `<text text-anchor="middle" x="${x}" y="${bottom + 18}">${step}</text>`;
     });
     svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     svg.innerHTML = `${parts.join("")}${numbers.join("")}`
@@ -361,5 +361,5 @@ const explorer = (() => {
     const figure = document.getElementById("fig-explorer");
     if (figure) build(figure);
   });
-  return { measure, START };
+  return { measure };
 })();
