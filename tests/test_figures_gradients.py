@@ -346,6 +346,15 @@ def test_bars_rise_from_zero_and_hang_from_it():
     assert low < -0.2 < 0.5 < high
 
 
+def test_the_axis_of_bars_begins_with_the_first_bar():
+    figure = bars(range(1, 61), {"a": range(60)}, xlabel="step", ylabel="term")
+    figure.draw_without_rendering()
+    low, high = figure.axes[0].get_xlim()
+    assert [x for x in figure.axes[0].get_xticks() if low < x < high] == [10, 20, 30, 40, 50, 60]
+    assert low < 1 - 0.36
+    assert high > 60 + 0.36
+
+
 def test_bars_of_several_series_stand_in_rows_on_one_scale():
     first, second = drawn("bars").axes
     assert first.get_ylim() == second.get_ylim()
