@@ -189,6 +189,11 @@ def _norm_after_clipping(gradients, max_norm):
     return clipped, _norm(clipped)
 
 
+def _norm_after_all(gradients, max_norm):
+    clipped, _ = clip_by_global_norm(gradients, max_norm)
+    return clipped, _norm(clipped)
+
+
 @_zeros_where_not_finite
 def _squared_norm(gradients, max_norm):
     return _scaled(gradients, max_norm), _norm(gradients) ** 2
@@ -271,6 +276,10 @@ _AS_ANY_OTHER = (
     "Right as long as the gradient is finite. With an infinity or a NaN in it no factor makes it "
     "shorter, since 0 times infinity is NaN: return tensors of zeros there, and the norm as it is."
 )
+_AFTER_CLIPPING = (
+    "You return the norm after clipping, which is never above the limit and says nothing: keep the "
+    "norm that you computed before."
+)
 _ONLY_THE_SPOILT = (
     "You take out the single numbers that are not finite and keep the rest: that is another "
     "direction, which nobody has computed. All tensors become zeros, and the norm stays as it is."
@@ -301,11 +310,7 @@ _CLIP_MISTAKES = (
         "You change the tensors that you were given: return new ones, as "
         "`[scale * g for g in gradients]` makes them.",
     ),
-    Mistake(
-        _norm_after_clipping,
-        "You return the norm after clipping, which is never above the limit and says nothing: "
-        "keep the norm that you computed before.",
-    ),
+    Mistake(_norm_after_clipping, _AFTER_CLIPPING),
     Mistake(
         _squared_norm,
         "Your gradients are right, but the norm that you return is squared: take the root.",
@@ -400,6 +405,7 @@ CLIP = Exercise(
     inherited=(
         *_CLIP_INHERITED,
         *_without_guards((*_CLIP_MISTAKES, *_CLIP_INHERITED)),
+        Mistake(_norm_after_all, _AFTER_CLIPPING),
         Mistake(_cleaned_before_the_norm, _ONLY_THE_SPOILT),
     ),
 )
