@@ -37,6 +37,8 @@ DIRECTIONS = "tests/test_runs_directions.py"
 WORDS = "tests/test_words.py"
 SENTENCES = "tests/test_sentences.py"
 RUNS_WORDS = "tests/test_runs_words.py"
+MEMORY = "tests/test_memory.py"
+RUNS_MEMORY = "tests/test_runs_memory.py"
 EXPLORER = "tests/test_figures_explorer.py"
 
 MUTANTS = [
@@ -1851,5 +1853,163 @@ MUTANTS = [
         "x[:, : of % time + 1]",
         "x",
         BPTT,
+    ),
+    Mutant(
+        "every pass goes on drawing",
+        "data/memory.py",
+        "torch.Generator().manual_seed(self.seed)",
+        "torch.default_generator",
+        MEMORY,
+    ),
+    Mutant(
+        "the seed of a pass is lost",
+        "data/memory.py",
+        "torch.Generator().manual_seed(self.seed)",
+        "torch.Generator().manual_seed(0)",
+        MEMORY,
+    ),
+    Mutant(
+        "both marks anywhere",
+        "data/memory.py",
+        "torch.randint(half, self.time, (",
+        "torch.randint(self.time, (",
+        MEMORY,
+    ),
+    Mutant(
+        "the middle step is never marked",
+        "data/memory.py",
+        "torch.randint(half, self.time, (",
+        "torch.randint(-(-self.time // 2), self.time, (",
+        MEMORY,
+    ),
+    Mutant(
+        "all numbers added up",
+        "data/memory.py",
+        "torch.stack([numbers, marks], 2), (numbers * marks).sum(1))",
+        "torch.stack([numbers, marks], 2), numbers.sum(1))",
+        MEMORY,
+    ),
+    Mutant(
+        "symbols among the noise",
+        "data/memory.py",
+        "torch.randint(self.symbols, self.vocab_size",
+        "torch.randint(self.symbols - 1, self.vocab_size",
+        MEMORY,
+    ),
+    Mutant(
+        "the sign a step late",
+        "data/memory.py",
+        "tokens[:, self.copied + self.gap - 1]",
+        "tokens[:, self.copied + self.gap]",
+        MEMORY,
+    ),
+    Mutant(
+        "symbols asked for backwards",
+        "data/memory.py",
+        "target[:, -self.copied :] = symbols",
+        "target[:, -self.copied :] = symbols.flip(1)",
+        MEMORY,
+    ),
+    Mutant(
+        "baseline of one symbol",
+        "data/memory.py",
+        "copied * math.log(symbols) / self.time",
+        "math.log(symbols) / self.time",
+        MEMORY,
+    ),
+    Mutant(
+        "truth counts as one step", "data/memory.py", " or isinstance(number, bool)", "", MEMORY
+    ),
+    Mutant(
+        "identity with a bias",
+        "runs/ch09.py",
+        "        nn.init.zeros_(plain.bias)\n",
+        "",
+        RUNS_MEMORY,
+    ),
+    Mutant(
+        "identity with tanh",
+        "runs/ch09.py",
+        '"relu" if cell == "identity" else "tanh"',
+        '"tanh"',
+        RUNS_MEMORY,
+    ),
+    Mutant(
+        "tested on what it was trained on",
+        "runs/ch09.py",
+        "FirstSymbolBatches(SYMBOLS, time, 500, UNSEEN)",
+        "FirstSymbolBatches(SYMBOLS, time, 500, seed + 1)",
+        RUNS_MEMORY,
+    ),
+    Mutant(
+        "learnt by one batch",
+        "runs/ch09.py",
+        "fmean(losses[-RECENT:]) < enough",
+        "losses[-1] < enough",
+        RUNS_MEMORY,
+    ),
+    Mutant(
+        "learnt before there are twenty",
+        "runs/ch09.py",
+        "len(losses) >= RECENT and fmean",
+        "fmean",
+        RUNS_MEMORY,
+    ),
+    Mutant(
+        "two failures, whenever",
+        "runs/ch09.py",
+        '[one["learnt"] for one in found.values()][-2:] == [False, False]',
+        '[one["learnt"] for one in found.values()].count(False) == 2',
+        RUNS_MEMORY,
+    ),
+    Mutant(
+        "the longest length in letters",
+        "runs/ch09.py",
+        "(time for time, found in lengths.items() if found",
+        "(int(str(time)[:2]) for time, found in lengths.items() if found",
+        RUNS_MEMORY,
+    ),
+    Mutant("h in place of c", "runs/ch09.py", "getattr(only, part)", "only.h", RUNS_MEMORY),
+    Mutant(
+        "probe tested where it was fitted",
+        "runs/ch09.py",
+        "unseen[:, other - 1], truth",
+        "unseen[:, step - 1], truth",
+        RUNS_MEMORY,
+    ),
+    Mutant(
+        "probe fitted a step late",
+        "runs/ch09.py",
+        "seen[:, step - 1], labels",
+        "seen[:, step % 5], labels",
+        RUNS_MEMORY,
+    ),
+    Mutant(
+        "probe tested on what it was fitted to",
+        "runs/ch09.py",
+        "(UNSEEN + 1, UNSEEN + 2)",
+        "(UNSEEN + 1, UNSEEN + 1)",
+        RUNS_MEMORY,
+    ),
+    Mutant(
+        "the angle after clipping",
+        "runs/ch09.py",
+        "F.cosine_similarity(before, after, dim=0)",
+        "F.cosine_similarity(after, after, dim=0)",
+        RUNS_MEMORY,
+    ),
+    Mutant(
+        "bound of a number as of the norm",
+        "runs/ch09.py",
+        "clip / math.sqrt(count_parameters(model))",
+        "clip",
+        RUNS_MEMORY,
+    ),
+    Mutant(
+        "by value and by norm",
+        "runs/ch09.py",
+        'clip=clip if by == "norm" else None',
+        "clip=clip",
+        RUNS_MEMORY,
     ),
 ]

@@ -169,9 +169,10 @@ def climb(
     return found
 
 
-def longest(found: Mapping[str, Mapping[str, Any]]) -> int:
-    """Give the greatest length that was learnt, 0 if none was, from what :func:`climb` found."""
-    return max((int(time) for time, one in found.items() if one.get("learnt")), default=0)
+def longest(result: Mapping[str, Any]) -> int:
+    """Give the greatest length that was learnt, 0 if none was, of one recorded training."""
+    lengths = {int(name): found for name, found in result.items() if name != "seconds"}
+    return max((time for time, found in lengths.items() if found["learnt"]), default=0)
 
 
 LENGTHS = [10, 20, 40, 80, 160]
