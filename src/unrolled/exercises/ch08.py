@@ -5,6 +5,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -1448,14 +1449,13 @@ def _in_place_where_a_gradient_is_kept(function, parameter, epsilon):
 
 
 def _in_place_where_a_gradient_is_kept_by_place(function, parameter, epsilon):
-    for index in range(parameter.numel()):
-        parameter[_place(parameter, index)] += epsilon
+    for place in np.ndindex(*parameter.shape):
+        parameter[place] += epsilon
     return parameter
 
 
 def _in_place_where_a_gradient_is_kept_by_assignment(function, parameter, epsilon):
-    for index in range(parameter.numel()):
-        place = _place(parameter, index)
+    for place in np.ndindex(*parameter.shape):
         parameter[place] = parameter[place] + epsilon
     return parameter
 
@@ -1474,8 +1474,7 @@ def _a_view_of_the_transposed(function, parameter, epsilon):
 def _not_put_back(function, parameter, epsilon):
     gradient = parameter.new_zeros(parameter.shape)
     with torch.no_grad():
-        for index in range(parameter.numel()):
-            place = _place(parameter, index)
+        for place in np.ndindex(*parameter.shape):
             parameter[place] += epsilon
             up = function(parameter)
             parameter[place] -= 2 * epsilon
@@ -1512,11 +1511,6 @@ def _as_many_entries_as_rows(function, parameter, epsilon):
 
 def _one_copy_for_all_entries(function, parameter, epsilon):
     return _not_put_back(function, parameter.detach().clone(), epsilon)
-
-
-def _place(parameter: Tensor, index: int) -> tuple[int, ...]:
-    """Where entry `index` stands, counted row by row."""
-    return tuple(int(i) for i in torch.unravel_index(torch.tensor(index), parameter.shape))
 
 
 def _two_names_for_one_tensor(function, parameter, epsilon):
