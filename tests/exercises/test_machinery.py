@@ -331,6 +331,9 @@ def test_advice_for_frequent_exceptions():
     def unequal_indices(x_t, h, weight):
         return h[torch.arange(len(h)), torch.arange(len(h) + 1)]
 
+    def parameter_in_place(x_t, h, weight):
+        torch.zeros(2, requires_grad=True).add_(1)
+
     for answer, advice in (
         (float32, "float64"),
         (numpy, "torch's own"),
@@ -342,6 +345,7 @@ def test_advice_for_frequent_exceptions():
         (list_minus_one, "leave it a tensor"),
         (gather, "as many axes as the tensor"),
         (unequal_indices, "go in pairs"),
+        (parameter_in_place, "change a copy"),
     ):
         assert advice in report(answer).messages[1]
 

@@ -168,6 +168,11 @@ ADVICE = (
         "`h += ...`, and collect results in a list.",
     ),
     (
+        r"used in an in-place operation",
+        "A parameter that requires a gradient is not changed in place: change a copy, "
+        "`p.detach().clone()`, or work under `torch.no_grad()`.",
+    ),
+    (
         r"Can't call numpy\(\)|that requires grad",
         "Stay with torch's own functions: NumPy and plain numbers carry no gradient.",
     ),
