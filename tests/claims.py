@@ -761,4 +761,110 @@ CLAIMS = [
         },
         seeds={},
     ),
+    Claim(
+        "08-bptt",
+        "checkpointing-claim",
+        ("imports", "cost", "in-segments", "checkpointing"),
+        nulls={
+            "no checkpoints": Change(
+                "in-segments",
+                "checkpoint(last_state, part, state, use_reentrant=False)",
+                "last_state(part, state)",
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "08-bptt",
+        "bias-claim",
+        ("imports", "bias-recorded", "bias-table"),
+        nulls={
+            "untrained": _instead_of("trained", "untrained", "bias-recorded"),
+            "trained": _instead_of("untrained", "trained", "bias-recorded"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "08-bptt",
+        "reach-claim",
+        ("imports", "bias-recorded"),
+        nulls={
+            "borders in place of a reach": Change(
+                "bias-recorded", "run[way][length][key]", 'run["borders"][length][key]'
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "08-bptt",
+        "learn-claim",
+        ("imports", "learn", "learn-result"),
+        nulls={
+            "untrained": Change("learn", "steps=400", "steps=0"),
+            "not cut": Change("learn", "split(window, dim=1)", "split(40, dim=1)"),
+            "a lag of seven": Change("learn", "lag=8", "lag=7"),
+            "a state of zeros": Change("learn", "model(part, state)", "model(part, None)"),
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "08-bptt",
+        "echo-claim",
+        ("imports", "echo-recorded"),
+        nulls={
+            "8 for 9": _instead_in("echo-recorded", "08-echo", "window 9", "window 8"),
+            "9 for 8": _instead_in("echo-recorded", "08-echo", "window 8", "window 9"),
+            "carried": _instead_in(
+                "echo-recorded", "08-echo", "window 12, state of zeros", "window 12"
+            ),
+            "not carried": _instead_in(
+                "echo-recorded", "08-echo", "window 4", "window 4, state of zeros"
+            ),
+            "uniform": _instead_in(
+                "echo-recorded", "08-echo", "read-out only, orthogonal", "read-out only"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "08-bptt",
+        "lingering-claim",
+        ("imports", "lingering"),
+        nulls={
+            "uniform for orthogonal": _instead_in(
+                "lingering", "08-lingering", "window 5, orthogonal", "window 5"
+            ),
+            "cut for whole": _instead_in("lingering", "08-lingering", "whole", "window 5"),
+            "not carried": _instead_in(
+                "lingering",
+                "08-lingering",
+                "window 5, asked at each step",
+                "window 5, asked at each step, state of zeros",
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "08-bptt",
+        "each-step-claim",
+        ("imports", "cost", "each-step"),
+        nulls={
+            "once": Change("each-step", "layer(x)[0].unbind(dim=1)", "[layer(x)[0]]"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "08-bptt",
+        "epsilon-claim",
+        ("imports", "by-hand", "terms", "two-agreements", "differences", "epsilon-errors"),
+        nulls={
+            "double for single": Change(
+                "epsilon-errors", "errors_of(torch.float32)", "errors_of(torch.float64)"
+            ),
+            "a gradient that is wrong by a hundredth": Change(
+                "epsilon-errors", "(p * d).sum()", "1.01 * (p * d).sum()"
+            ),
+        },
+        seeds={},
+    ),
 ]
