@@ -5,7 +5,7 @@
 import functools
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -286,7 +286,7 @@ _ONLY_THE_SPOILT = (
 )
 
 
-def _without_guards(mistakes: tuple[Mistake, ...]) -> list[Mistake]:
+def _without_guards(mistakes: Sequence[Mistake]) -> list[Mistake]:
     """Take the special cases out of what is wrong in the usual ones."""
     codes = [(getattr(m.code, "__wrapped__", None), m.message) for m in mistakes]
     return [Mistake(code, message) for code, message in codes if code is not None]
@@ -944,8 +944,8 @@ JACOBIAN = Exercise(
         ),
         Mistake(
             _transposed,
-            "Your Jacobian is transposed: rows belong to the state at `end`, columns to the one "
-            "at `start`. (The transpose is what a gradient is multiplied with on its way back.)",
+            "Your Jacobian is transposed, as a gradient is multiplied with it on its way back: "
+            "here rows belong to the state at `end`, and columns to the one at `start`.",
         ),
         Mistake(
             _transposed_in_the_other_order,
@@ -1001,7 +1001,7 @@ JACOBIAN = Exercise(
         Mistake(
             _added_up,
             "You add up the Jacobians of the steps: what goes through one step after another is "
-            "multiplied. (A sum belongs to weights that are used at many steps.)",
+            "multiplied. A sum belongs to weights that are used at many steps.",
         ),
         Mistake(_number_by_number, _NUMBER_BY_NUMBER),
         Mistake(
