@@ -60,6 +60,10 @@ def _instead_in(cell: str, run: str, variant: str, other: str) -> Change:
     return Change(cell, results, f'({results} | {{"{variant}": {results}["{other}"]}})')
 
 
+OTHER_FIVE = {"seeds 5 to 9": Change("powers", "seeds = range(5)", "seeds = range(5, 10)")}
+BEFORE = {f"seed {seed}": _seed("before", seed) for seed in OTHER_SEEDS}
+
+
 CLAIMS = [
     Claim(
         "02-recurrent-cell",
@@ -863,6 +867,172 @@ CLAIMS = [
             ),
             "a gradient that is wrong by a hundredth": Change(
                 "epsilon-errors", "(p * d).sum()", "1.01 * (p * d).sum()"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "transient-claim",
+        ("imports", "powers"),
+        nulls={
+            "orthogonal": Change(
+                "powers",
+                "weights = torch.randn(64, 64, dtype=torch.float64)",
+                "weights = nn.init.orthogonal_(torch.empty(64, 64, dtype=torch.float64))",
+            ),
+        },
+        seeds=OTHER_FIVE,
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "tanh-claim",
+        ("imports", "network", "powers", "tanh"),
+        nulls={
+            "no tanh": Change(
+                "tanh", "network(radius, seed=seed)", 'network(radius, "identity", seed)'
+            ),
+            "no input": Change("tanh", "noise(0.3, 101, seed=seed)", "noise(0.0, 101)"),
+        },
+        seeds=OTHER_FIVE,
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "rate-claim",
+        ("imports", "network", "powers", "rate", "rates"),
+        nulls={
+            "no noise": Change("rates", '("noise 1", 1)', '("noise 1", 0)'),
+            "relu": Change("rate", "torch.tanh(weights", "torch.relu(weights"),
+        },
+        seeds=OTHER_FIVE,
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "lags-claim",
+        ("imports", "network", "products", "check-products", "lags"),
+        nulls={"larger weights": Change("lags", "network(radius)", "network(1.5 * radius)")},
+        seeds={
+            f"seed {seed}": Change("lags", "network(radius)", f"network(radius, seed={seed})")
+            for seed in OTHER_SEEDS
+        },
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "overwritten-claim",
+        ("imports", "network", "probe"),
+        nulls={
+            "a radius of 0.5": Change("probe", "network(1.0", "network(0.5"),
+            "a radius of 1.5": Change("probe", "network(1.0", "network(1.5"),
+        },
+        seeds={f"seed {seed}": Change("probe", "seed=0", f"seed={seed}") for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "overwritten-recorded-claim",
+        ("imports", "overwritten-recorded"),
+        nulls={
+            "learnt for not learnt": _instead_of(
+                "tanh, trained on 40", "tanh, trained on 10", "overwritten-recorded"
+            ),
+            "a higher forget bias": _instead_of(
+                "LSTM, forget bias 1, trained on 40",
+                "LSTM, forget bias 3, trained on 20",
+                "overwritten-recorded",
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "race-claim",
+        ("imports", "cells", "before", "remember", "race"),
+        nulls={
+            "one forget bias": Change("cells", "forget_bias=3.0", "forget_bias=1.0"),
+            "no identity": Change("cells", "nn.init.eye_(", "nn.init.orthogonal_("),
+            "untrained": Change("remember", "steps=400", "steps=20"),
+        },
+        seeds=BEFORE,
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "horizon-claim",
+        ("imports", "horizon"),
+        nulls={
+            "tasks exchanged": Change(
+                "horizon",
+                'horizons("09-first-symbol"), horizons("09-adding")',
+                'horizons("09-adding"), horizons("09-first-symbol")',
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "asked-claim",
+        ("imports", "cells", "before", "remember", "asked"),
+        nulls={
+            "asked at the end": Change(
+                "asked",
+                '("at every step", asked_at_every_step)',
+                '("at every step", asked_at_the_end)',
+            ),
+        },
+        seeds=BEFORE,
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "short-claim",
+        ("imports", "short-letters"),
+        nulls={
+            "the same steps": _instead_in(
+                "short-letters", "09-short", "tanh, twice the steps", "tanh"
+            ),
+            "no gates": _instead_in("short-letters", "09-short", "GRU", "tanh"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "nan-claim",
+        ("imports", "cells", "before", "remember", "descend", "nan", "clipped"),
+        nulls={
+            "clipped": Change("nan", "clip=None", "clip=1.0"),
+            "tanh": Change("descend", 'nonlinearity="identity"', 'nonlinearity="tanh"'),
+        },
+        seeds=BEFORE,
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "cliff-claim",
+        ("imports", "walls", "step-down"),
+        nulls={"two steps": Change("step-down", "steps=20", "steps=2")},
+        seeds={},
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "angles-claim",
+        ("imports", "cells", "before", "remember", "descend", "nan", "angles", "angles-result"),
+        nulls={
+            "no bound": Change("angles", "bound = limit / flat.numel() ** 0.5", "bound = math.inf"),
+        },
+        seeds=BEFORE,
+    ),
+    Claim(
+        "09-vanishing-exploding",
+        "clipping-claim",
+        ("imports", "clipping-recorded"),
+        nulls={
+            "a higher limit": _instead_in(
+                "clipping-recorded",
+                "09-clipping",
+                "identity, by norm, 0.1",
+                "identity, by norm, 1.0",
+            ),
+            "by norm for by value": _instead_in(
+                "clipping-recorded",
+                "09-clipping",
+                "identity, by value, 0.3",
+                "identity, by norm, 0.3",
             ),
         },
         seeds={},
