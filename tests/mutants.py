@@ -39,6 +39,7 @@ SENTENCES = "tests/test_sentences.py"
 RUNS_WORDS = "tests/test_runs_words.py"
 MEMORY = "tests/test_memory.py"
 RUNS_MEMORY = "tests/test_runs_memory.py"
+RUNS_TRUNCATION = "tests/test_runs_truncation.py"
 EXPLORER = "tests/test_figures_explorer.py"
 
 MUTANTS = [
@@ -2011,5 +2012,68 @@ MUTANTS = [
         'clip=clip if by == "norm" else None',
         "clip=clip",
         RUNS_MEMORY,
+    ),
+    Mutant(
+        "views counted as tensors of their own",
+        "runs/ch08.py",
+        "if place not in self.known:",
+        "if True:",
+        RUNS_TRUNCATION,
+    ),
+    Mutant(
+        "memory that is never given back",
+        "runs/ch08.py",
+        "self.now -= size",
+        "self.now -= 0",
+        RUNS_TRUNCATION,
+    ),
+    Mutant(
+        "an echo that comes a step early",
+        "runs/ch08.py",
+        "Window(inputs, stream[:, : self.time])",
+        "Window(inputs, stream[:, 1 : self.time + 1])",
+        RUNS_TRUNCATION,
+    ),
+    Mutant(
+        "a gradient that crosses the borders",
+        "runs/ch08.py",
+        "map_state(torch.Tensor.detach, state)",
+        "map_state(torch.Tensor.clone, state)",
+        RUNS_TRUNCATION,
+    ),
+    Mutant(
+        "a state that is always carried",
+        "runs/ch08.py",
+        "model(part, state if carried else None)",
+        "model(part, state)",
+        RUNS_TRUNCATION,
+    ),
+    Mutant(
+        "what was never read counts as an echo",
+        "runs/ch08.py",
+        "if number:  # in",
+        "if True:  # in",
+        RUNS_TRUNCATION,
+    ),
+    Mutant(
+        "a loss that reaches a step too far",
+        "runs/ch08.py",
+        "max(0, end - reach)",
+        "max(0, end - reach - 1)",
+        RUNS_TRUNCATION,
+    ),
+    Mutant(
+        "all losses of a piece in place of the last",
+        "runs/ch08.py",
+        "of_last[:, -1] = grad_outputs[:, end - 1]",
+        "of_last[:] = grad_outputs[:, start:end]",
+        RUNS_TRUNCATION,
+    ),
+    Mutant(
+        "noise that counts as a bias",
+        "runs/ch08.py",
+        "vectors.sum(0).square().sum() - vectors.square().sum()",
+        "vectors.sum(0).square().sum()",
+        RUNS_TRUNCATION,
     ),
 ]

@@ -1,9 +1,11 @@
 """What chapter 8 counts: memory, echoes, what lingers in a state, gradients that are cut off."""
 
+import math
 from itertools import islice
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from unrolled.data import FirstSymbolBatches
@@ -150,9 +152,22 @@ def test_gradients_that_are_cut_are_those_of_autograd(model):
 
 
 def test_gradients_are_compared_by_length_angle_and_bias():
-    true = [torch.tensor([2.0, 0.0]), torch.tensor([0.0, 4.0])]
-    cut = [torch.tensor([1.0, 0.0]), torch.tensor([4.0, 4.0])]
+    true = [torch.tensor([2.0, 0.0]), torch.tensor([4.0, 3.0])]
+    cut = [torch.tensor([1.0, 0.0]), torch.tensor([2.0, 3.0])]
     found = ch08.compared(cut, true)
-    assert found["error"] == pytest.approx((0.5 + 1) / 2)
-    assert found["degrees"] == pytest.approx((0 + 45) / 2, abs=1e-3)
-    assert found["bias"] == pytest.approx(1.5 / 5**0.5)
+    assert found["error"] == pytest.approx((1 / 2 + 2 / 5) / 2)
+    angle = math.degrees(math.acos(17 / (5 * 13**0.5)))
+    assert found["degrees"] == pytest.approx(angle / 2, abs=1e-3)
+    assert found["bias"] == pytest.approx((2 / 8) ** 0.5)  # by the products of different batches
+
+
+def test_the_length_of_an_expected_vector_is_estimated_without_its_noise():
+    torch.manual_seed(0)
+    expected = F.normalize(torch.randn(1000), dim=0)
+    estimates = []
+    for _ in range(50):
+        some = expected + torch.randn(8, 1000) / 10  # noise of length 3
+        estimates.append(ch08.length_of_expected(some))
+        assert some.mean(0).norm() > 1.3
+    assert sum(estimates) / 50 == pytest.approx(1, abs=0.1)
+    assert ch08.length_of_expected(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])) == 0

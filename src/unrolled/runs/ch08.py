@@ -349,16 +349,27 @@ def compared(found: Sequence[Tensor], true: Sequence[Tensor]) -> dict[str, float
     """Compare gradients of some batches with the true ones of the same batches.
 
     ``error`` is the distance, as a share of the true one's length, and ``degrees`` the angle
-    between the two, both as a mean over the batches. ``bias`` is the error of the mean gradient.
+    between the two, both as a mean over the batches. ``bias`` is the error that is left of the
+    expected gradient.
     """
     cut, whole = torch.stack(list(found)), torch.stack(list(true))  # (batches, weights)
     cosine = F.cosine_similarity(cut, whole, dim=1).clamp(-1, 1)
-    mean, distance = whole.mean(0), (cut - whole).mean(0)
     return {
         "error": ((cut - whole).norm(dim=1) / whole.norm(dim=1)).mean().item(),
         "degrees": cosine.arccos().rad2deg().mean().item(),
-        "bias": (distance.norm() / mean.norm()).item(),
+        "bias": length_of_expected(cut - whole) / length_of_expected(whole),
     }
+
+
+def length_of_expected(vectors: Tensor) -> float:
+    """Estimate the length of an expected vector from independent ones ``(number, size)``.
+
+    Their mean is too long, by what is left of their noise. Two different vectors share no noise, so
+    their inner product is, on average, the squared length.
+    """
+    number = len(vectors)
+    products = vectors.sum(0).square().sum() - vectors.square().sum()
+    return max(0.0, products.item() / (number * (number - 1))) ** 0.5
 
 
 LENGTHS = (1, 2, 4, 8, 16, 32, 64)
@@ -375,7 +386,7 @@ def _excerpts(letters: Tensor, time: int, batch: int, count: int) -> list[Tensor
 @experiment(
     variants={"untrained": {"steps": 0}, "trained": {"steps": 800}},
     seeds=range(5),
-    settings={"time": 128, "batch": 32, "hidden_size": 128, "learning_rate": 3e-3} | {"batches": 8},
+    settings={"time": 128, "batch": 32, "hidden_size": 128, "learning_rate": 3e-3, "batches": 64},
     data=lambda: fingerprint(text().train),
 )
 def truncation_bias(
@@ -407,16 +418,18 @@ def truncation_bias(
     if not steps:
         yield true[0].norm().item()
 
-    def over_lengths(cut: Callable[..., Tensor], lengths: Sequence[int]) -> dict[str, Any]:
+    def over_lengths(
+        cut: Callable[..., Tensor], lengths: Sequence[int], count: int
+    ) -> dict[str, Any]:
         return {
-            str(length): compared([cut(*trace, length) for trace in traces], true)
+            str(length): compared([cut(*trace, length) for trace in traces[:count]], true[:count])
             for length in lengths
         }
 
     whole = torch.stack(true)
-    spread = (whole - whole.mean(0)).norm(dim=1).mean() / whole.mean(0).norm()
+    noise = (whole - whole.mean(0)).square().sum() / (batches - 1)
     return {
-        "borders": over_lengths(with_borders, LENGTHS),
-        "reach": over_lengths(with_reach, LENGTHS[:-1]),  # 64 steps back is nearly all of 128
-        "one batch from the mean of all": spread.item(),
+        "borders": over_lengths(with_borders, LENGTHS, batches),
+        "reach": over_lengths(with_reach, LENGTHS[:-1], 8),  # takes long; 64 is nearly all of 128
+        "noise of a batch": noise.sqrt().item() / length_of_expected(whole),
     }
