@@ -176,23 +176,23 @@ def longest(result: Mapping[str, Any]) -> int:
 
 
 LENGTHS = [10, 20, 40, 80, 160]
-#: A second learning rate, for lengths that cost less.
-FASTER = {"learning_rate": 1e-2, "lengths": LENGTHS[:4]}
+CELLS = {
+    "tanh": {"cell": "RNN"},
+    "orthogonal": {"cell": "orthogonal"},
+    "identity": {"cell": "identity"},
+    "GRU": {"cell": "GRU"},
+    "LSTM, forget bias 1": {"cell": "LSTM"},
+    "LSTM, forget bias 3": {"cell": "LSTM", "forget_bias": 3.0},
+}
+#: The same at a second learning rate, for lengths that cost less.
+AT_ANOTHER_RATE = {
+    f"{name}, rate 1e-2": options | {"learning_rate": 1e-2, "lengths": LENGTHS[:4]}
+    for name, options in CELLS.items()
+}
 
 
 @experiment(
-    variants={
-        "tanh": {"cell": "RNN"},
-        "orthogonal": {"cell": "orthogonal"},
-        "identity": {"cell": "identity"},
-        "GRU": {"cell": "GRU"},
-        "LSTM, forget bias 1": {"cell": "LSTM"},
-        "LSTM, forget bias 3": {"cell": "LSTM", "forget_bias": 3.0},
-        "tanh, rate 1e-2": FASTER | {"cell": "RNN"},
-        "orthogonal, rate 1e-2": FASTER | {"cell": "orthogonal"},
-        "GRU, rate 1e-2": FASTER | {"cell": "GRU"},
-        "LSTM, forget bias 1, rate 1e-2": FASTER | {"cell": "LSTM"},
-    },
+    variants=CELLS | AT_ANOTHER_RATE,
     seeds=range(5),
     settings={"lengths": LENGTHS, "units": 64, "batch": 32, "steps": 1000, "learning_rate": 3e-3},
     data=lambda: fingerprint(*next(iter(FirstSymbolBatches(SYMBOLS, 10, 32)))),
@@ -205,17 +205,7 @@ def first_symbol(
 
 
 @experiment(
-    variants={
-        "tanh": {"cell": "RNN"},
-        "orthogonal": {"cell": "orthogonal"},
-        "identity": {"cell": "identity"},
-        "GRU": {"cell": "GRU"},
-        "LSTM, forget bias 1": {"cell": "LSTM"},
-        "tanh, rate 1e-2": FASTER | {"cell": "RNN"},
-        "orthogonal, rate 1e-2": FASTER | {"cell": "orthogonal"},
-        "identity, rate 1e-2": FASTER | {"cell": "identity"},
-        "LSTM, forget bias 1, rate 1e-2": FASTER | {"cell": "LSTM"},
-    },
+    variants=CELLS | AT_ANOTHER_RATE,
     seeds=range(5),
     settings={"lengths": LENGTHS, "units": 64, "batch": 32, "steps": 1500, "learning_rate": 5e-3},
     data=lambda: fingerprint(*next(iter(AddingBatches(10, 32)))),
