@@ -969,7 +969,7 @@ CLAIMS = [
     Claim(
         "09-vanishing-exploding",
         "asked-claim",
-        ("imports", "cells", "before", "remember", "asked"),
+        ("imports", "cells", "before", "remember", "asked", "apart"),
         nulls={
             "asked at the end": Change(
                 "asked",
@@ -996,7 +996,7 @@ CLAIMS = [
         "nan-claim",
         ("imports", "cells", "before", "remember", "descend", "nan", "clipped"),
         nulls={
-            "clipped": Change("nan", "clip=None", "clip=1.0"),
+            "clipped": Change("nan", "descend()", "descend(clip=1.0)"),
             "tanh": Change("descend", 'nonlinearity="identity"', 'nonlinearity="tanh"'),
         },
         seeds=BEFORE,
