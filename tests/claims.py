@@ -944,6 +944,24 @@ CLAIMS = [
     ),
     Claim(
         "09-vanishing-exploding",
+        "morphing-claim",
+        ("imports", "overwritten-recorded", "morphing"),
+        nulls={
+            "probe of the same step": Change(
+                "overwritten-recorded",
+                'results = recorded["results"]',
+                'results = recorded["results"]\n'
+                'for run in results["tanh, trained on 10"].values():\n'
+                '    run["after"] = [[1.0] * 12] * 12',
+            ),
+            "plain for gated": _instead_of(
+                "LSTM, forget bias 3, trained on 20", "tanh, trained on 10", "overwritten-recorded"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "09-vanishing-exploding",
         "race-claim",
         ("imports", "cells", "before", "remember", "race"),
         nulls={
@@ -960,8 +978,8 @@ CLAIMS = [
         nulls={
             "tasks exchanged": Change(
                 "horizon",
-                'horizons("09-first-symbol"), horizons("09-adding")',
-                'horizons("09-adding"), horizons("09-first-symbol")',
+                '"first symbol": "09-first-symbol", "adding": "09-adding"',
+                '"first symbol": "09-adding", "adding": "09-first-symbol"',
             ),
         },
         seeds={},
@@ -969,10 +987,10 @@ CLAIMS = [
     Claim(
         "09-vanishing-exploding",
         "asked-claim",
-        ("imports", "cells", "before", "remember", "asked", "apart"),
+        ("imports", "cells", "before", "remember", "asked", "asked-result", "apart"),
         nulls={
             "asked at the end": Change(
-                "asked",
+                "asked-result",
                 '("at every step", asked_at_every_step)',
                 '("at every step", asked_at_the_end)',
             ),
