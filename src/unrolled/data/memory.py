@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from unrolled.checking import check_whole
+
 
 class MemoryBatch(NamedTuple):
     """What is read, ``(batch, time, ...)``, and what is to be said."""
@@ -26,7 +28,7 @@ class MemoryBatches:
     """What the three tasks share: an endless pass, always the same for one seed."""
 
     def __init__(self, batch: int, seed: int) -> None:
-        _check_whole(1, batch=batch)
+        check_whole(1, batch=batch)
         self.batch, self.seed = batch, seed
 
     def __iter__(self) -> Iterator[MemoryBatch]:
@@ -79,7 +81,7 @@ class AddingBatches(MemoryBatches):
 
     def __init__(self, time: int, batch: int, seed: int = 0) -> None:
         super().__init__(batch, seed)
-        _check_whole(2, time=time)
+        check_whole(2, time=time)
         self.time = time
 
     def draw(self, generator: Generator) -> MemoryBatch:
@@ -128,8 +130,8 @@ class FirstSymbolBatches(MemoryBatches):
 
     def __init__(self, symbols: int, time: int, batch: int, seed: int = 0) -> None:
         super().__init__(batch, seed)
-        _check_whole(2, symbols=symbols)
-        _check_whole(1, time=time)
+        check_whole(2, symbols=symbols)
+        check_whole(1, time=time)
         self.symbols, self.time, self.vocab_size = symbols, time, 2 * symbols
 
     def draw(self, generator: Generator) -> MemoryBatch:
@@ -196,8 +198,8 @@ class CopyingBatches(MemoryBatches):
 
     def __init__(self, symbols: int, copied: int, gap: int, batch: int, seed: int = 0) -> None:
         super().__init__(batch, seed)
-        _check_whole(2, symbols=symbols)
-        _check_whole(1, copied=copied, gap=gap)
+        check_whole(2, symbols=symbols)
+        check_whole(1, copied=copied, gap=gap)
         self.symbols, self.copied, self.gap = symbols, copied, gap
         self.vocab_size, self.time = symbols + 2, gap + 2 * copied
         self.baseline = copied * math.log(symbols) / self.time
@@ -211,9 +213,3 @@ class CopyingBatches(MemoryBatches):
         tokens[:, self.copied + self.gap - 1] = self.symbols + 1
         target[:, -self.copied :] = symbols
         return MemoryBatch(tokens, target)
-
-
-def _check_whole(least: int, **numbers: int) -> None:
-    for name, number in numbers.items():
-        if not isinstance(number, int) or isinstance(number, bool) or number < least:
-            raise ValueError(f"{name} is {number!r}; expected a whole number of at least {least}")
