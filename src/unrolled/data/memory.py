@@ -151,7 +151,7 @@ class CopyingBatches(MemoryBatches):
     sign has been read, then the symbols.
 
     Who knows where the answer begins and guesses its symbols has a mean cross-entropy of
-    ``copied * ln(symbols) / (gap + 2 * copied)``, which is :attr:`baseline`.
+    ``copied * ln(symbols) / (gap + 2 * copied)``, which is ``baseline``.
 
     Parameters
     ----------
