@@ -1919,7 +1919,7 @@ MUTANTS = [
         MEMORY,
     ),
     Mutant(
-        "truth counts as one step", "data/memory.py", " or isinstance(number, bool)", "", MEMORY
+        "truth counts as one step", "checking.py", " or isinstance(number, bool)", "", MEMORY
     ),
     Mutant(
         "identity with a bias",
