@@ -1918,9 +1918,7 @@ MUTANTS = [
         "math.log(symbols) / self.time",
         MEMORY,
     ),
-    Mutant(
-        "truth counts as one step", "checking.py", " or isinstance(number, bool)", "", MEMORY
-    ),
+    Mutant("truth counts as one step", "checking.py", " or isinstance(number, bool)", "", MEMORY),
     Mutant(
         "identity with a bias",
         "runs/ch09.py",
