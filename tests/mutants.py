@@ -1961,13 +1961,6 @@ MUTANTS = [
         '[one["learnt"] for one in found.values()].count(False) == 2',
         RUNS_MEMORY,
     ),
-    Mutant(
-        "the longest length in letters",
-        "runs/ch09.py",
-        "(time for time, found in lengths.items() if found",
-        "(int(str(time)[:2]) for time, found in lengths.items() if found",
-        RUNS_MEMORY,
-    ),
     Mutant("h in place of c", "runs/ch09.py", "getattr(only, part)", "only.h", RUNS_MEMORY),
     Mutant(
         "probe tested where it was fitted",

@@ -176,6 +176,12 @@ def _zero_divided_by_zero(gradients, max_norm):
 
 
 @_zeros_where_not_finite
+def _norms_added_up(gradients, max_norm):
+    norm = sum(g.norm() for g in gradients).item()
+    return [min(1.0, max_norm / norm) * g if norm else g for g in gradients], norm
+
+
+@_zeros_where_not_finite
 def _in_place(gradients, max_norm):
     norm = _norm(gradients)
     for g in gradients:
@@ -305,6 +311,11 @@ _CLIP_MISTAKES = (
     ),
     Mistake(_always_scaled_but_zeros, _ALWAYS_SCALED),
     Mistake(_divided_by_a_norm_of_zero, _ZERO_NORM),
+    Mistake(
+        _norms_added_up,
+        "You add up the norms of the tensors: the norm of all is the root of the sum of their "
+        "squares, as with the sides of a right triangle.",
+    ),
     Mistake(
         _in_place,
         "You change the tensors that you were given: return new ones, as "

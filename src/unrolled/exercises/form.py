@@ -62,6 +62,8 @@ def _structure_advice(value: object, wanted: object) -> str:
             return ": return only what is asked for."
         if isinstance(value, Unusual):
             return ", an ordinary one, where the inputs are."
+        if isinstance(value, int) and value == 0:
+            return ": if it is the 0 that it began with, nothing was added to it. Does a loop run?"
         if isinstance(value, int | float):
             return ": did `.item()` or an index take a number out of it?"
     if isinstance(wanted, int):

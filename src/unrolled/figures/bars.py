@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .palette import SERIES, colour
-from .style import RC, WIDTH
+from .plots import numbers
+from .style import RC, new_figure
 
 #: Height of the axes of a series, and of what stands below the last, in inches.
 HEIGHT = 1.45
@@ -58,14 +58,14 @@ def bars(
     ... )
     """
     colours = dict(colours or {})
-    places = _numbers("x", x)
+    places = numbers("x", x)
     if (places % 1).any() or len(np.unique(places)) < places.size:
         raise ValueError("x has fractions or the same number twice; expected whole numbers")
     if not series:
         raise ValueError("series is empty; expected at least one label with its values")
     if unknown := set(colours) - set(series):
         raise ValueError(f"colours names {min(unknown)!r}; expected labels of series")
-    rows = {label: _numbers(f"series {label!r}", given) for label, given in series.items()}
+    rows = {label: numbers(f"series {label!r}", given) for label, given in series.items()}
     for label, values in rows.items():
         if values.size != places.size:
             raise ValueError(
@@ -74,8 +74,7 @@ def bars(
     order = iter(SERIES * len(rows))
     shades = {label: colours[label] if label in colours else next(order) for label in rows}
     with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(WIDTH, HEIGHT * len(rows) + BELOW), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(HEIGHT * len(rows) + BELOW)
         grid = figure.subplots(len(rows), squeeze=False, sharex=True, sharey=True)[:, 0]
         for number, (axes, (label, values)) in enumerate(
             zip(grid, rows.items(), strict=True), start=1
@@ -95,12 +94,3 @@ def bars(
         grid[-1].set_xlabel(xlabel)
         figure.supylabel(ylabel, fontsize=RC["axes.labelsize"])
     return figure
-
-
-def _numbers(name: str, given: ArrayLike) -> NDArray[np.float64]:
-    values = np.asarray(given, dtype=float)
-    if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all():
-        raise ValueError(
-            f"{name} has shape {values.shape}; expected (points,), two or more finite numbers"
-        )
-    return values

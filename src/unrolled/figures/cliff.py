@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .canvas import ARROW_HEAD
 from .palette import colour
-from .style import FONT_SIZE, LINE_WIDTH, RC, WIDTH
+from .style import FONT_SIZE, LINE_WIDTH, RC, new_figure
 
 #: From where a step lands to its label, in points.
 BESIDE, ABOVE = 8, 7
@@ -80,8 +79,7 @@ def cliff(
         raise ValueError(f"steps is {dict(steps)}; expected labels of places other than start")
 
     with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(3.4)
         axes = figure.add_subplot()
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.margins(x=0.02)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter, StrMethodFormatter
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from unrolled.checking import check_choice
 
 from .palette import colour
-from .style import LINE_WIDTH, RC, WIDTH
+from .style import LINE_WIDTH, RC, new_figure
 
 UNITS = 16
 SYMBOLS = 4
@@ -93,8 +92,7 @@ def explorer(radius: float = 1.0, nonlinearity: str = "tanh", length: int = 50) 
     steps = np.arange(1, length + 1)
     kind = "linear" if nonlinearity == "identity" else nonlinearity
     with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(4.8)
         above, below = figure.subplots(2, sharex=True, height_ratios=(160, 116))
         _draw(above, steps, "gradient", reach.gradient, reach.power)
         above.set_title("Gradient that reaches each step", pad=22)

@@ -7,7 +7,6 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -16,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .canvas import MATH_SCALE, text_width
 from .palette import SERIES, colour
-from .style import FONT_SIZE, RC, SMALL_SIZE, WIDTH
+from .style import FONT_SIZE, RC, SMALL_SIZE, WIDTH, new_figure
 
 Scale = Literal["linear", "log"]
 
@@ -112,7 +111,7 @@ def curves(
     }
 
     with matplotlib.rc_context(RC):
-        figure = _new_figure(3.4)
+        figure = new_figure(3.4)
         axes = figure.add_subplot()
         axes.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
         axes.margins(x=0.02)
@@ -229,7 +228,7 @@ def heatmap(
     ramp = DIVERGING if norm.vmin < 0 else SEQUENTIAL
 
     with matplotlib.rc_context(RC):
-        figure = _new_figure(cells_high * height + 0.9, cells_wide * width + 1.8)
+        figure = new_figure(cells_high * height + 0.9, cells_wide * width + 1.8)
         axes = figure.add_subplot()
         few = cells.size <= MANY_CELLS
         mesh = axes.pcolormesh(
@@ -340,18 +339,18 @@ def _text_colour(cell: tuple[float, ...]) -> str:
     return CELL_TEXT[0] if luminance < 0.179 else CELL_TEXT[1]
 
 
-def _new_figure(height: float, width: float = WIDTH) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+def numbers(name: str, given: ArrayLike) -> NDArray[np.float64]:
+    """Return finite numbers of shape ``(points,)``, or raise a ``ValueError`` that names them."""
+    values = np.asarray(given, dtype=float)
+    if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all():
+        raise ValueError(
+            f"{name} has shape {values.shape}; expected (points,), two or more finite numbers"
+        )
+    return values
 
 
 def _points(x: ArrayLike, scale: str) -> NDArray[np.float64]:
-    points = np.asarray(x, dtype=float)
-    if points.ndim != 1 or points.size < 2 or not np.isfinite(points).all():
-        raise ValueError(
-            f"x has shape {points.shape}; expected (points,), two or more finite numbers"
-        )
+    points = numbers("x", x)
     _check_scale("xscale", scale, points, "x")
     return points
 

@@ -3,6 +3,8 @@
 import matplotlib
 from cycler import cycler
 from IPython.core.getipython import get_ipython
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from matplotlib_inline.config import InlineBackend
 
@@ -84,3 +86,10 @@ def style() -> None:
     inline.figure_formats = {"svg"}
     inline.print_figure_kwargs = options
     set_matplotlib_formats("svg", **options)
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """Make an empty figure of this size, in inches, that no window shows."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from statistics import fmean
 from time import process_time
 from typing import Any, NamedTuple
@@ -167,12 +167,6 @@ def climb(
         if [one["learnt"] for one in found.values()][-2:] == [False, False]:
             break
     return found
-
-
-def longest(result: Mapping[str, Any]) -> int:
-    """Give the greatest length that was learnt, 0 if none was, of one recorded training."""
-    lengths = {int(name): found for name, found in result.items() if name != "seconds"}
-    return max((time for time, found in lengths.items() if found["learnt"]), default=0)
 
 
 LENGTHS = [10, 20, 40, 80, 160]
