@@ -16,6 +16,7 @@ class Mutant(NamedTuple):
 CELLS = "tests/test_cells.py"
 LAYERS = "tests/test_layers.py"
 BPTT = "tests/test_bptt.py"
+GATES = "tests/test_gates.py"
 DATA = "tests/test_data.py"
 RUNS = "tests/test_runs.py"
 WINDOWS = "tests/test_windows.py"
@@ -189,11 +190,26 @@ MUTANTS = [
     Mutant(
         "no tanh on the cell",
         "cells.py",
-        "torch.sigmoid(o) * torch.tanh(c)",
-        "torch.sigmoid(o) * c",
+        "h = o * torch.tanh(c)",
+        "h = o * c",
         CELLS,
     ),
-    Mutant("no forget gate", "cells.py", "torch.sigmoid(f) * state.c", "state.c", CELLS),
+    Mutant("gates one step late", "layers.py", "h[:, None], rest[:, :-1]", "rest", GATES),
+    Mutant(
+        "gates read the padding",
+        "layers.py",
+        "zero_padding(gate.unflatten(0, x.shape[:2]), lengths)",
+        "gate.unflatten(0, x.shape[:2])",
+        GATES,
+    ),
+    Mutant(
+        "states without the first",
+        "layers.py",
+        "torch.stack(parts, dim=1)",
+        "torch.stack(parts[1:] + parts[:1], dim=1)",
+        GATES,
+    ),
+    Mutant("no forget gate", "cells.py", "c = f * state.c", "c = state.c", CELLS),
     Mutant(
         "mean over the padding",
         "models.py",

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from unrolled.data import FirstSymbolBatches, MemoryBatch
-from unrolled.layers import GRU, LSTM, RNN
 from unrolled.runs import ch09
 
 
@@ -143,18 +142,6 @@ def test_climbing_ends_after_two_failures_in_a_row(monkeypatch):
     assert asked == [(time, 9, "RNN") for time in (1, 2, 3, 4, 5)]
     assert list(found) == ["1", "2", "3", "4", "5"]
     assert all(one.items() >= options.items() for one in found.values())
-
-
-@pytest.mark.parametrize("kind", [RNN, GRU, LSTM])
-def test_states_are_those_after_each_step(kind):
-    torch.manual_seed(0)
-    layer, x = kind(3, 4), torch.randn(2, 5, 3)
-    h = ch09.states(layer, x)
-    torch.testing.assert_close(h, layer(x)[0])
-    if kind is LSTM:
-        c = ch09.states(layer, x, part="c")
-        for t in range(5):
-            torch.testing.assert_close(c[:, t], layer(x[:, : t + 1])[1][0].c)
 
 
 def test_a_probe_is_fitted_at_one_step_and_tested_at_all():

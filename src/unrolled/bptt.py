@@ -16,9 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from unrolled.cells import NONLINEARITIES, Cell, LSTMState
+from unrolled.cells import NONLINEARITIES, LSTMState
 from unrolled.checking import check_choice, check_shape, check_whole
-from unrolled.layers import Recurrent, Stacked, check_input, map_state
+from unrolled.layers import check_input, map_state, only_cell
 
 #: The slope of each nonlinearity, from the state that it gave.
 SLOPES = {
@@ -391,7 +391,7 @@ def gradient_flow(layer: nn.Module, x: Tensor, of: int = -1, part: str = "h") ->
     >>> gradient_flow(layer, torch.randn(2, 4, 3).double()).float()  # halved at each step
     tensor([0.1250, 0.2500, 0.5000, 1.0000])
     """
-    cell = _cell_of(layer)
+    cell = only_cell(layer)
     batch = check_input(x, cell.input_size)
     time = x.shape[1]
     if not -time <= of < time:
@@ -498,17 +498,6 @@ def spectral_radius(matrix: Tensor) -> float:
     if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"the matrix has shape {tuple(matrix.shape)}; expected a square one")
     return torch.linalg.eigvals(matrix).abs().max().item()
-
-
-def _cell_of(layer: nn.Module) -> Cell:
-    only = layer.layers[0] if isinstance(layer, Stacked) and len(layer.layers) == 1 else layer
-    if not isinstance(only, Recurrent):
-        raise ValueError(
-            f"the layer is {type(layer).__name__}, with more than one cell or none; expected a "
-            "Recurrent, or an RNN, GRU or LSTM of one layer and one direction: of a stack or of "
-            "two directions, measure the recurrent layers one by one"
-        )
-    return only.cell
 
 
 def _borders(time: int, window: int | None) -> range:

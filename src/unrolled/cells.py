@@ -144,6 +144,14 @@ class RNNCell(Cell):
         return f"{super().extra_repr()}, nonlinearity={self.nonlinearity!r}"
 
 
+class GRUGates(NamedTuple):
+    """The gates of a GRU, reset ``r`` and update ``z``, and the candidate ``n``."""
+
+    r: Tensor
+    z: Tensor
+    n: Tensor
+
+
 class GRUCell(Cell):
     r"""One step of a gated recurrent unit [1]_.
 
@@ -201,8 +209,8 @@ class GRUCell(Cell):
         if reset == "after":
             self.bias_hn = _uniform(1 / math.sqrt(hidden_size), hidden_size)
 
-    def step(self, projected_t: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Give output and new state, each ``(batch, hidden)``."""
+    def gates(self, projected_t: Tensor, state: Tensor) -> GRUGates:
+        """Give both gates and the candidate, each ``(batch, hidden)``."""
         input_gates, input_n = projected_t.split([2 * self.hidden_size, self.hidden_size], 1)
         if self.reset == "after":
             product = F.linear(state, self.weight_hh)  # (batch, 3 * hidden)
@@ -213,6 +221,11 @@ class GRUCell(Cell):
             weights, weight_n = self.weight_hh.split([2 * self.hidden_size, self.hidden_size])
             r, z = torch.sigmoid(input_gates + F.linear(state, weights)).chunk(2, 1)
             n = torch.tanh(input_n + F.linear(r * state, weight_n))
+        return GRUGates(r, z, n)
+
+    def step(self, projected_t: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Give output and new state, each ``(batch, hidden)``."""
+        _, z, n = self.gates(projected_t, state)  # (batch, hidden) each
         h = (1 - z) * n + z * state
         return h, h
 
@@ -226,6 +239,15 @@ class LSTMState(NamedTuple):
 
     h: Tensor
     c: Tensor
+
+
+class LSTMGates(NamedTuple):
+    """The gates of an LSTM, input ``i``, forget ``f`` and output ``o``, and the candidate ``g``."""
+
+    i: Tensor
+    f: Tensor
+    g: Tensor
+    o: Tensor
 
 
 class LSTMCell(Cell):
@@ -279,12 +301,17 @@ class LSTMCell(Cell):
         with torch.no_grad():
             self.bias[hidden_size : 2 * hidden_size] += forget_bias
 
-    def step(self, projected_t: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        """Give the output ``(batch, hidden)``, which is the new ``h``, and the new state."""
+    def gates(self, projected_t: Tensor, state: LSTMState) -> LSTMGates:
+        """Give the three gates and the candidate, each ``(batch, hidden)``."""
         z = projected_t + F.linear(state.h, self.weight_hh)  # (batch, 4 * hidden)
         i, f, g, o = z.chunk(4, dim=1)  # (batch, hidden) each
-        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
+        return LSTMGates(torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o))
+
+    def step(self, projected_t: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        """Give the output ``(batch, hidden)``, which is the new ``h``, and the new state."""
+        i, f, g, o = self.gates(projected_t, state)  # (batch, hidden) each
+        c = f * state.c + i * g
+        h = o * torch.tanh(c)
         return h, LSTMState(h, c)
 
     def initial_state(self, batch: int) -> LSTMState:

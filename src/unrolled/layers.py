@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from unrolled.cells import Cell, GRUCell, LSTMCell, LSTMState, RNNCell
+from unrolled.cells import Cell, GRUCell, GRUGates, LSTMCell, LSTMGates, LSTMState, RNNCell
 from unrolled.checking import check_whole
 
 State = Any  # a tensor, or a (named) tuple of states
@@ -348,11 +348,7 @@ class Stacked(nn.Module):
         self, x: Tensor, state: tuple | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, tuple]:
         """Read ``x (batch, time, input)``; give the top layer's outputs and all layers' states."""
-        if state is None:
-            state = (None,) * len(self.layers)
-        elif not isinstance(state, tuple) or len(state) != len(self.layers):
-            came = f"{len(state)} parts" if isinstance(state, tuple) else type(state).__name__
-            raise ValueError(f"the state has {came}; expected a tuple of {len(self.layers)} states")
+        state = (None,) * len(self.layers) if state is None else self.check_parts(state)
         if self.residual:
             x = zero_padding(x, lengths)
         final = []
@@ -367,6 +363,13 @@ class Stacked(nn.Module):
     def initial_state(self, batch: int) -> tuple:
         """Give the states before the first step, one a layer."""
         return tuple(layer.initial_state(batch) for layer in self.layers)
+
+    def check_parts(self, state: tuple) -> tuple:
+        """Give the state back, or raise a ``ValueError`` unless it has a part for each layer."""
+        if not isinstance(state, tuple) or len(state) != len(self.layers):
+            came = f"{len(state)} parts" if isinstance(state, tuple) else type(state).__name__
+            raise ValueError(f"the state has {came}; expected a tuple of {len(self.layers)} states")
+        return state
 
 
 class _Network(Stacked):
@@ -507,3 +510,108 @@ class LSTM(_Network):
     """
 
     cell_type, torch_type = LSTMCell, nn.LSTM
+
+
+def only_cell(layer: nn.Module) -> Cell:
+    """Give the cell of a layer that has one: a Recurrent, or a network of one layer and direction.
+
+    Raises
+    ------
+    ValueError
+        If the layer has more than one cell, or none.
+    """
+    only = layer.layers[0] if isinstance(layer, Stacked) and len(layer.layers) == 1 else layer
+    if not isinstance(only, Recurrent):
+        raise ValueError(
+            f"the layer is {type(layer).__name__}, with more than one cell or none; expected a "
+            "Recurrent, or an RNN, GRU or LSTM of one layer and one direction: of a stack or of "
+            "two directions, measure the recurrent layers one by one"
+        )
+    return only.cell
+
+
+def states(
+    layer: nn.Module, x: Tensor, state: State | None = None, lengths: Tensor | None = None
+) -> State:
+    """Give the state after every step, where a layer's own result has only the last.
+
+    Parameters
+    ----------
+    layer
+        A :class:`Recurrent`, or an :class:`RNN`, :class:`GRU` or :class:`LSTM` of one layer and one
+        direction.
+    x
+        ``(batch, time, input)``.
+    state
+        The layer's, before the first step; zeros without one.
+    lengths
+        ``int64``, ``(batch,)``; without it all steps count.
+
+    Returns
+    -------
+    Tensor or LSTMState
+        ``(batch, time, hidden)``, of an LSTM two of them; zero past a sequence's end.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the layer has more than one cell, or a shape or length does not fit.
+
+    Examples
+    --------
+    >>> x = torch.randn(4, 7, 10)
+    >>> h, c = states(LSTM(10, 32), x)
+    >>> c.shape
+    torch.Size([4, 7, 32])
+    """
+    cell = only_cell(layer)
+    state = _first_state(layer, cell, x, state)
+    found = []
+    for projected_t in cell.project(zero_padding(x, lengths)).unbind(dim=1):
+        _, state = cell.step(projected_t, state)
+        found.append(state)
+    return map_state(lambda *parts: zero_padding(torch.stack(parts, dim=1), lengths), *found)
+
+
+def gates(
+    layer: nn.Module, x: Tensor, state: State | None = None, lengths: Tensor | None = None
+) -> GRUGates | LSTMGates:
+    """Give every gate of a run, and the candidates: what a gated layer decides at each step.
+
+    Parameters are those of :func:`states`.
+
+    Returns
+    -------
+    GRUGates or LSTMGates
+        ``(batch, time, hidden)`` each, after the activation; zero past a sequence's end.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`states` does, and if the layer's cell has no gates.
+
+    Examples
+    --------
+    >>> i, f, g, o = gates(LSTM(10, 32, forget_bias=3.0), torch.randn(4, 7, 10))
+    >>> f.shape, bool(f.mean() > 0.9)
+    (torch.Size([4, 7, 32]), True)
+    """
+    cell = only_cell(layer)
+    if not isinstance(cell, GRUCell | LSTMCell):
+        raise ValueError(f"the layer's cell is {type(cell).__name__}; expected one with gates")
+    first, after = _first_state(layer, cell, x, state), states(layer, x, state, lengths)
+    before = map_state(lambda h, rest: torch.cat([h[:, None], rest[:, :-1]], dim=1), first, after)
+    projected = cell.project(zero_padding(x, lengths))  # (batch, time, gates * hidden)
+    found = cell.gates(projected.flatten(0, 1), map_state(lambda h: h.flatten(0, 1), before))
+    return map_state(lambda gate: zero_padding(gate.unflatten(0, x.shape[:2]), lengths), found)
+
+
+def _first_state(layer: nn.Module, cell: Cell, x: Tensor, state: State | None) -> State:
+    """Give the state of the only cell before the first step, out of the layer's."""
+    batch = check_input(x, cell.input_size)
+    if state is None:
+        return cell.initial_state(batch)
+    if isinstance(layer, Stacked):
+        (state,) = layer.check_parts(state)
+    cell.check_state(state, batch)
+    return state

@@ -20,7 +20,7 @@ from torch.optim import SGD, Adam, Optimizer
 from unrolled.cells import LSTMState
 from unrolled.data import AddingBatches, FirstSymbolBatches, MemoryBatch, RandomWindows, corpus
 from unrolled.data.memory import MemoryBatches
-from unrolled.layers import RNN
+from unrolled.layers import RNN, states
 from unrolled.metrics import accuracy, bits_per_character
 from unrolled.models import LanguageModel, SequenceClassifier
 from unrolled.runs.ch03 import forgetful_loss
@@ -284,16 +284,6 @@ def short(
 # --- What is overwritten -------------------------------------------------------------------------
 
 
-def states(layer: nn.Module, x: Tensor, part: str = "h") -> Tensor:
-    """Give the states ``(batch, time, hidden)`` of a layer of one level: h, or c of an LSTM."""
-    state, found = None, []
-    for x_t in x.split(1, dim=1):
-        _, state = layer(x_t, state)
-        (only,) = state
-        found.append(getattr(only, part) if isinstance(only, LSTMState) else only)
-    return torch.stack(found, dim=1)
-
-
 def probe(
     seen: Tensor, labels: Tensor, unseen: Tensor, truth: Tensor, steps: Sequence[int]
 ) -> list[list[float]]:
@@ -317,7 +307,8 @@ def probe_model(model: SequenceClassifier, steps: Sequence[int], part: str) -> l
     for seed in (UNSEEN + 1, UNSEEN + 2):
         tokens, first = next(iter(FirstSymbolBatches(SYMBOLS, max(steps), 1000, seed)))
         with torch.no_grad():
-            parts += [states(model.layer, model.embedding(tokens), part), first]
+            after = states(model.layer, model.embedding(tokens))  # (sequences, time, hidden)
+        parts += [getattr(after, part) if isinstance(after, LSTMState) else after, first]
     return probe(*parts, steps)
 
 
