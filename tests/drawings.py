@@ -2,7 +2,6 @@
 
 import functools
 import io
-import itertools
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -29,7 +28,6 @@ from unrolled.figures import (
     unrolled_graph,
     unrolled_graphs,
 )
-from unrolled.figures.cell import Cell, Node, Wire, draw_cell
 
 WORDS = ["What", "time", "is", "it", "?"]
 Y = ["$y_1$", "$y_2$", "$y_3$", "$y_4$", "$y_5$"]
@@ -74,6 +72,9 @@ TAGS = {
     "left to right": [*TRUE_TAGS[:11], 0, 0, 0, 2, *[0] * 4, *TRUE_TAGS[19:]],
     "both directions": [*TRUE_TAGS[:-1], 2],
 }
+GATES = ("input gate", "forget gate", "output gate")
+#: All parts of an LSTM but its carousel.
+LATER = ("candidate", "output", *GATES)
 SCANS = np.random.default_rng(2).random((3, 8, 24))
 
 
@@ -90,51 +91,6 @@ def sine(seeds, points=50):
 
 def squares(rows, columns):
     return np.tanh(np.random.default_rng(1).normal(size=(rows, columns)))
-
-
-def lstm():
-    """Not a kind of the package yet: shows that the language of cells can draw it."""
-    gates = {"f": (0.7, "gate"), "i": (1.45, "gate"), "g": (2.2, "state"), "o": (2.95, "gate")}
-    nodes = [
-        Node("c before", "end", (-0.5, 2.45), "$c_{t{-}1}$", "state", "carousel"),
-        Node("h before", "end", (-0.5, 0.3), "$h_{t{-}1}$", "state", "gates", "(batch, hidden)"),
-        Node("x", "end", (0.25, -0.4), "$x_t$", "input", "gates", "(batch, input)"),
-        Node("joint", "dot", (0.25, 0.3), "", "ink", "gates"),
-        Node("forget", "operator", (0.7, 2.45), "$\\times$", "ink", "carousel"),
-        Node("write", "operator", (1.83, 1.6), "$\\times$", "ink", "carousel"),
-        Node("add", "operator", (1.83, 2.45), "$+$", "ink", "carousel"),
-        Node("branch", "dot", (3.5, 2.45), "", "state", "carousel"),
-        Node("squash", "box", (3.5, 1.97), "$\\tanh$", "state", "output"),
-        Node("read", "operator", (3.5, 1.45), "$\\times$", "ink", "output"),
-        Node("c", "end", (4.5, 2.45), "$c_t$", "state", "carousel"),
-        Node("h", "end", (4.5, 0.3), "$h_t$", "state", "output"),
-    ]
-    wires = [
-        Wire("c before", "forget", "carousel", "state"),
-        Wire("forget", "add", "carousel", "state"),
-        Wire("add", "branch", "carousel", "state"),
-        Wire("branch", "c", "carousel", "state"),
-        Wire("branch", "squash", "output", "state"),
-        Wire("squash", "read", "output"),
-        Wire("read", "h", "output", "state", ((3.5, 0.3),)),
-        Wire("write", "add", "carousel"),
-        Wire("h before", "joint", "gates", "state"),
-        Wire("x", "joint", "gates", "input"),
-    ]
-    for name, (x, role) in gates.items():
-        label = "$\\tanh$" if name == "g" else "$\\sigma$"
-        nodes.append(Node(name, "box", (x, 0.9), label, role, "gates"))
-        nodes.append(Node(f"to {name}", "dot", (x, 0.3), "", "ink", "gates"))
-        wires.append(Wire(f"to {name}", name, "gates"))
-    for before, after in itertools.pairwise(["joint", "to f", "to i", "to g", "to o"]):
-        wires.append(Wire(before, after, "gates"))
-    wires += [
-        Wire("f", "forget", "gates", "gate", label="$f_t$"),
-        Wire("i", "write", "gates", "gate", ((1.45, 1.6),), label="$i_t$"),
-        Wire("g", "write", "gates", "state", ((2.2, 1.6),), label="$g_t$"),
-        Wire("o", "read", "gates", "gate", ((2.95, 1.45),), label="$o_t$"),
-    ]
-    return Cell(((0.0, 0.0), (4.0, 2.75)), tuple(nodes), tuple(wires))
 
 
 def kinds():
@@ -274,7 +230,13 @@ CELLS = {
     "rnn, backward": lambda: cell_diagram("rnn", gradients=True),
     "rnn, backward, highlighted": lambda: cell_diagram("rnn", ["tanh"], gradients=True),
     "jordan": lambda: cell_diagram("jordan"),
-    "lstm": lambda: draw_cell(lstm()),
+    "lstm": lambda: cell_diagram("lstm"),
+    "lstm, highlighted": lambda: cell_diagram("lstm", ["forget gate"], without=["output gate"]),
+    "lstm, carousel": lambda: cell_diagram("lstm", without=LATER),
+    "lstm, no gates": lambda: cell_diagram("lstm", without=GATES),
+    "gru": lambda: cell_diagram("gru"),
+    "gru, reset before": lambda: cell_diagram("gru-before"),
+    "gru, no update gate": lambda: cell_diagram("gru", without=["update gate"]),
 }
 PLOTS = {
     "curves": lambda: curves(

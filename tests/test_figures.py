@@ -157,7 +157,7 @@ def test_arrows_touch_what_they_join(name):
             continue
         for point in arrow._path_original.vertices[[0, -1]]:
             pixel = arrow.get_transform().transform(point)
-            distance = min(distance_from_outline(*box, pixel) for box in boxes)
+            distance = min((distance_from_outline(*box, pixel) for box in boxes), default=np.inf)
             # A wire of a cell also starts at a dot, or ends at a label, and does not touch that.
             if distance > 0.6:
                 gap = min(

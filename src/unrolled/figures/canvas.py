@@ -319,10 +319,10 @@ class Canvas:
         fill = f"{role}_fill"
         return colour(fill if fill in COLOURS and not muted else "paper")
 
-    def figure(self) -> Figure:
-        """Return the figure, as large as what was drawn on it."""
-        artists = (*self._axes.patches, *self._axes.texts)
-        inches = self._union(artists).padded(MARGIN)
+    def figure(self, page: Bbox | None = None) -> Figure:
+        """Return the figure, as large as what was drawn on it, or as `page` in inches."""
+        drawn = self._union((*self._axes.patches, *self._axes.texts)) if page is None else page
+        inches = drawn.padded(MARGIN)
         self._axes.set(xlim=(inches.x0, inches.x1), ylim=(inches.y0, inches.y1))
         self._figure.set_size_inches(inches.width, inches.height)
         return self._figure

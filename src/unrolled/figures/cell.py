@@ -5,83 +5,20 @@ them. `CELLS` holds one table for each kind; a new kind needs no new code.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from matplotlib.figure import Figure
 
-from .canvas import Canvas, Point, text_width
+from .canvas import Canvas, Point
+from .gated import GRU, GRU_BEFORE, LSTM
 from .style import SMALL_SIZE
+from .wiring import OPERATOR, Cell, Node, Wire
 
-BOX_HEIGHT = 0.40
-OPERATOR = 0.28
+# In inches.
 #: From a wire to the gradient beside it: below it, or on its right.
 OFFSET = 0.10
 #: How much wider and higher a cell is drawn with gradients, so that their labels have room.
 STRETCH = (1.27, 1.22)
-
-
-@dataclass(frozen=True)
-class Node:
-    """Something that wires lead to.
-
-    `kind` is a box (a matrix or a function), an operator (a small circle), a dot (where a wire
-    branches) or an end (where a wire enters or leaves the cell: only its label is seen). `part` is
-    the name by which `highlight` finds it. `shape` stands below the label of an end, or, where the
-    wire goes up, beside it. `gradient` says by what a box multiplies gradients, or what a weight
-    gets of them: it stands above the box, or, where a wire goes up, on its left.
-    """
-
-    name: str
-    kind: Literal["box", "operator", "dot", "end"]
-    at: Point
-    label: str = ""
-    role: str = "ink"
-    part: str = ""
-    shape: str = ""
-    gradient: str = ""
-
-    @property
-    def half(self) -> Point:
-        """Half of its width and of its height, in inches: where wires stop."""
-        if self.kind == "box":
-            return (max(0.5, text_width(self.label) + 0.2) / 2, BOX_HEIGHT / 2)
-        if self.kind == "operator":
-            return (OPERATOR / 2, OPERATOR / 2)
-        if self.kind == "end":
-            return (text_width(self.label) / 2 + 0.07, 0.14)
-        return (0.0, 0.0)
-
-
-@dataclass(frozen=True)
-class Wire:
-    """A line from a node to a node, along an axis between its corners; an arrow unless to a dot.
-
-    `label` stands above the middle of its first stretch, or on its right if that goes up.
-    `gradient` is what flows back along it, where gradients are drawn.
-    """
-
-    start: str
-    end: str
-    part: str
-    role: str = "ink"
-    corners: tuple[Point, ...] = ()
-    label: str = ""
-    gradient: str = ""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A kind of cell: two corners of the frame around its inside, its nodes and its wires."""
-
-    frame: tuple[Point, Point]
-    nodes: tuple[Node, ...]
-    wires: tuple[Wire, ...]
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The names that `highlight` understands."""
-        return tuple(dict.fromkeys(element.part for element in (*self.nodes, *self.wires)))
 
 
 CELLS: Mapping[str, Cell] = {
@@ -173,11 +110,19 @@ CELLS: Mapping[str, Cell] = {
             Wire("branch", "y", "output", "output"),
         ),
     ),
+    "lstm": LSTM,
+    "gru": GRU,
+    "gru-before": GRU_BEFORE,
 }
 
 
 def cell_diagram(
-    kind: str, highlight: Collection[str] = (), *, shapes: bool = True, gradients: bool = False
+    kind: str,
+    highlight: Collection[str] = (),
+    *,
+    without: Collection[str] = (),
+    shapes: bool = True,
+    gradients: bool = False,
 ) -> Figure:
     """Draw the inside of a cell: what happens in one step of time.
 
@@ -185,10 +130,22 @@ def cell_diagram(
     ----------
     kind
         `"rnn"`: the cell of Elman (1990). `"jordan"`: that of Jordan (1986), whose output goes back
-        instead of its state.
+        instead of its state. `"lstm"`: that of Hochreiter and Schmidhuber (1997) with the forget
+        gates of Gers et al. (2000). `"gru"`: that of Cho et al. (2014) as `torch.nn` computes it,
+        the reset gate after the product with the matrix; `"gru-before"`: as in the paper, before
+        it. Their input is drawn twice, for the gates and for the candidate. Where two wires cross
+        without a dot they do not touch.
     highlight
-        Parts that stand out; the others are muted. The parts are `"input"`, `"state"` (what comes
-        from the step before), `"bias"`, `"sum"`, `"tanh"` and `"output"`.
+        Parts that stand out; the others are muted. The parts of `"rnn"` and `"jordan"` are
+        `"input"`, `"state"` (what comes from the step before), `"bias"`, `"sum"`, `"tanh"` and
+        `"output"`; those of `"lstm"` are `"input"` (what all boxes see), `"carousel"` (the road of
+        the cell state), `"candidate"`, `"input gate"`, `"forget gate"`, `"output gate"` and
+        `"output"`; those of the GRU `"input"`, `"state"`, `"candidate"`, `"reset gate"` and
+        `"update gate"`.
+    without
+        Parts that are not there yet, and what would be left dangling without them: a gate without
+        what it scales goes too, and so does the state before if the cell makes none. The others
+        stand where they stand in the whole cell, so that a drawing can grow.
     shapes
         Whether the shapes of tensors stand below their names.
     gradients
@@ -203,30 +160,47 @@ def cell_diagram(
     Raises
     ------
     ValueError
-        If there is no such cell, no such part in it, or no backward pass of it.
+        If there is no such cell, no such part in it, nothing left of it, or no backward pass of it.
 
     Examples
     --------
     >>> figure = cell_diagram("rnn")
     >>> what_comes_back = cell_diagram("jordan", highlight=["state"])
     >>> backward_pass = cell_diagram("rnn", gradients=True)
+    >>> without_gates = cell_diagram("lstm", without=["input gate", "forget gate", "output gate"])
+    >>> update_gate = cell_diagram("gru", highlight=["update gate"])
     """
     if kind not in CELLS:
         raise ValueError(f"there is no cell {kind!r}; expected one of {', '.join(CELLS)}")
-    return draw_cell(CELLS[kind], highlight, shapes=shapes, gradients=gradients)
-
-
-def draw_cell(
-    cell: Cell, highlight: Collection[str] = (), *, shapes: bool = True, gradients: bool = False
-) -> Figure:
-    """Draw a cell from its table; see `cell_diagram`."""
-    if unknown := [part for part in highlight if part not in cell.parts]:
-        raise ValueError(
-            f"highlight names {unknown[0]!r}; expected parts of the cell: {', '.join(cell.parts)}"
-        )
+    whole = CELLS[kind]
+    for name, parts in (("highlight", highlight), ("without", without)):
+        if isinstance(parts, str):
+            raise ValueError(f"{name} is the text {parts!r}; expected a list of parts: [{parts!r}]")
+        if unknown := [part for part in parts if part not in whole.parts]:
+            raise ValueError(
+                f"{name} names {unknown[0]!r}; expected parts of the cell: {', '.join(whole.parts)}"
+            )
+    cell = whole.without(without)
+    if without and cell.wires in ((), whole.wires):
+        what = "nothing is left" if not cell.wires else "nothing of this can be taken away"
+        raise ValueError(f"without names {', '.join(without)}: {what}; name other parts")
+    if gone := [part for part in highlight if part not in cell.parts]:
+        raise ValueError(f"highlight names {gone[0]!r}, which is not there without what was named")
     if gradients:
-        cell, shapes = _stretched(cell), False
+        whole, cell, shapes = _stretched(whole), _stretched(cell), False
     canvas = Canvas()
+    _draw(canvas, cell, highlight, shapes=shapes, gradients=gradients)
+    if not without:
+        return canvas.figure()
+    page = Canvas()
+    _draw(page, whole, highlight, shapes=shapes, gradients=gradients)
+    return canvas.figure(page.extent())
+
+
+def _draw(
+    canvas: Canvas, cell: Cell, highlight: Collection[str], *, shapes: bool, gradients: bool
+) -> None:
+    """Draw a cell from its table; see `cell_diagram`."""
     canvas.panel("cell", *cell.frame)
     (_, bottom), (_, top) = cell.frame
     nodes = {node.name: node for node in cell.nodes}
@@ -244,7 +218,6 @@ def draw_cell(
         _draw_wire(canvas, wire, nodes[wire.start], nodes[wire.end], muted=muted or gradients)
         if gradients:
             _draw_gradient(canvas, wire, nodes[wire.start], nodes[wire.end], muted=muted)
-    return canvas.figure()
 
 
 def _stretched(cell: Cell) -> Cell:

@@ -1,0 +1,278 @@
+"""The drawings of gates and of depth."""
+
+import itertools
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_hex
+
+from drawings import GATES, LATER, artists, drawn, ends, names, texts
+from unrolled.cells import GRUCell, LSTMCell, LSTMState
+from unrolled.figures import cell_diagram
+from unrolled.figures.cell import CELLS
+from unrolled.figures.palette import colour
+
+GATED = ("lstm", "gru", "gru-before")
+
+
+@pytest.fixture(autouse=True)
+def _default_matplotlib():
+    with matplotlib.rc_context():
+        yield
+
+
+def written(figure):
+    return [text.get_text() for text, _ in texts(figure)]
+
+
+def wires(figure):
+    """Return the wires of a cell, each as a pair of the nodes that it joins."""
+    found = [*names(figure, "arrow"), *names(figure, "line")]
+    nodes = {node.name.replace(" ", "-") for cell in CELLS.values() for node in cell.nodes}
+    pairs = set()
+    for wire in found:
+        splits = [(wire[:k], wire[k + 1 :]) for k, sign in enumerate(wire) if sign == "-"]
+        (pair,) = [(start, end) for start, end in splits if {start, end} <= nodes]
+        pairs.add(pair)
+    assert len(pairs) == len(found)
+    return pairs
+
+
+# The gated cells.
+
+
+X, H, C = 0.7, -0.4, 0.9
+SIGMA = torch.sigmoid
+TANH = torch.tanh
+
+
+def cell_of(kind):
+    """Return a cell of one feature and one unit, and the rows of its gates by their names."""
+    torch.manual_seed(3)
+    if kind == "lstm":
+        return LSTMCell(1, 1).double(), "ifgo"
+    reset = "before" if kind == "gru-before" else "after"
+    return GRUCell(1, 1, reset=reset).double(), "rzn"
+
+
+def value_of(kind, figure, node):
+    """Compute a node of a drawing from what the wires bring to it, with the weights of a cell."""
+    cell, rows = cell_of(kind)
+    into = {}
+    for start, end in wires(figure):
+        into.setdefault(end, []).append(start)
+    given = {"h-before": H, "c-before": C, "x": X, "x-again": X}
+
+    def product(box, x=0.0, h=0.0):
+        row = rows.index(box)
+        return cell.weight_ih[row, 0] * x + cell.weight_hh[row, 0] * h
+
+    def joined(node):
+        """Return which of x and h a wire brings."""
+        if node in ("x", "h-before"):
+            return {node[0]: given[node]}
+        return dict(pair for start in into[node] for pair in joined(start).items())
+
+    def value(node):
+        if node in given:
+            return torch.tensor(given[node]).double()
+        if node in rows:
+            act = TANH if node == "g" else SIGMA
+            return act(product(node, **joined(node)) + cell.bias[rows.index(node)])
+        parts = [value(start) for start in into[node]]
+        if node in ("add", "sum"):
+            return sum(parts)
+        if node in ("forget", "write", "read", "reset", "keep"):
+            assert len(parts) == 2
+            return parts[0] * parts[1]
+        (part,) = parts
+        if node == "W_in":
+            return product("n", x=part) + cell.bias[2]
+        if node == "W_hn":
+            return product("n", h=part) + (cell.bias_hn[0] if kind == "gru" else 0)
+        return {"tanh": torch.tanh, "rest": lambda z: 1 - z}.get(node, lambda same: same)(part)
+
+    return value(node).item()
+
+
+@pytest.mark.parametrize("kind", GATED)
+def test_a_drawing_computes_what_the_cell_computes(kind):
+    cell, _ = cell_of(kind)
+    x, h, c = (torch.tensor([[number]]).double() for number in (X, H, C))
+    if kind == "lstm":
+        _, state = cell(x, LSTMState(h, c))
+        assert value_of(kind, drawn(kind), "c") == pytest.approx(state.c.item())
+        expected = state.h
+    else:
+        expected, _ = cell(x, h)
+    name = "gru, reset before" if kind == "gru-before" else kind
+    assert value_of(kind, drawn(name), "h") == pytest.approx(expected.item())
+
+
+def gates_of(kind, h=H):
+    cell, _ = cell_of(kind)
+    x, state = (torch.tensor([[number]]).double() for number in (X, h))
+    if kind == "lstm":
+        state = LSTMState(state, torch.zeros_like(state))
+    projected = cell.project(x)
+    return {name: gate.item() for name, gate in cell.gates(projected, state)._asdict().items()}
+
+
+@pytest.mark.parametrize(
+    ("without", "c", "h"),
+    [
+        (LATER, lambda f, i, g, o: C, None),
+        (GATES, lambda f, i, g, o: C + g, lambda f, i, g, o: np.tanh(C + g)),
+        (GATES[1:], lambda f, i, g, o: C + i * g, lambda f, i, g, o: np.tanh(C + i * g)),
+        (
+            GATES[2:],
+            lambda f, i, g, o: f * C + i * g,
+            lambda f, i, g, o: np.tanh(f * C + i * g),
+        ),
+        (["input gate"], lambda f, i, g, o: f * C + g, lambda f, i, g, o: o * np.tanh(f * C + g)),
+        # A gate without what it scales goes too.
+        (["candidate"], lambda f, i, g, o: f * C, lambda f, i, g, o: o * np.tanh(f * C)),
+    ],
+)
+def test_an_lstm_grows_part_by_part(without, c, h):
+    figure, gates = cell_diagram("lstm", without=without), gates_of("lstm")
+    assert value_of("lstm", figure, "c") == pytest.approx(c(**gates))
+    if h is not None:
+        assert value_of("lstm", figure, "h") == pytest.approx(h(**gates))
+
+
+def test_without_an_output_no_h_comes_from_the_step_before():
+    figure = cell_diagram("lstm", without=["output", "input gate"])
+    gates = gates_of("lstm", h=0.0)
+    assert value_of("lstm", figure, "c") == pytest.approx(gates["f"] * C + gates["g"])
+    assert not {"$h_t$", "$h_{t{-}1}$", "$o_t$"} & set(written(figure))
+
+
+@pytest.mark.parametrize(
+    ("without", "h"),
+    [
+        (["update gate"], lambda r, z, n: H + n),
+        (["candidate"], lambda r, z, n: z * H),
+        (["candidate", "update gate"], lambda r, z, n: H),
+    ],
+)
+def test_a_gru_grows_part_by_part(without, h):
+    for kind in ("gru", "gru-before"):
+        figure = cell_diagram(kind, without=without)
+        assert value_of(kind, figure, "h") == pytest.approx(h(**gates_of(kind)))
+
+
+def test_without_a_reset_gate_both_kinds_of_gru_draw_the_same_wires():
+    one, other = (cell_diagram(kind, without=["reset gate"]) for kind in ("gru", "gru-before"))
+    assert wires(one) == wires(other)
+    assert ("W_hn", "sum") in wires(one)
+
+
+def test_nothing_is_left_dangling_whatever_is_taken_away():
+    for kind in GATED:
+        parts = CELLS[kind].parts
+        for count in range(1, len(parts)):
+            for without in itertools.combinations(parts, count):
+                cell = CELLS[kind].without(without)
+                starts, goals = ([getattr(w, end) for w in cell.wires] for end in ("start", "end"))
+                for node in cell.nodes:
+                    into, out = goals.count(node.name), starts.count(node.name)
+                    if node.kind == "end":
+                        assert into + out == 1
+                    elif node.kind == "box":
+                        assert into == out == 1
+                    elif node.kind == "operator":
+                        assert (into, out) == (2, 1)
+                    else:
+                        assert into > 0 < out < into + out > 2
+                # What is gone leaves neither its box nor its label.
+                assert not {n.part for n in cell.nodes if n.kind == "box"} & set(without)
+                assert not {w.label for w in cell.wires if w.part in without} - {""}
+
+
+def test_what_is_there_stays_where_it_is():
+    for kind, without in (("lstm", LATER), ("lstm", GATES), ("gru", ["update gate"])):
+        whole, part = cell_diagram(kind), cell_diagram(kind, without=without)
+        assert part.get_size_inches() == pytest.approx(whole.get_size_inches())
+        (_, before), (_, after) = artists(whole), artists(part)
+        stayed = [gid for gid in after if gid in before and gid.startswith(("box", "text", "dot"))]
+        assert stayed
+        for gid in stayed:
+            if not gid.endswith("-wire"):  # a label stands at the middle of its wire
+                assert after[gid].bounds == pytest.approx(before[gid].bounds), gid
+
+
+def test_a_wire_goes_straight_through_where_a_gate_is_missing():
+    named, _ = artists(drawn("lstm, carousel"))
+    road = named["arrow-c-before-c"]._path_original.vertices
+    assert len(road) == 2
+    assert road[0][1] == road[1][1]
+    named, places = artists(drawn("lstm, no gates"))
+    (x0, y0), (x1, y1) = ends(named["arrow-g-add"])
+    assert x0 == pytest.approx(x1)
+    assert (y0, y1) == pytest.approx((places["box-g"].y1, places["box-add"].y0), abs=0.03)
+    # Where it turned, it still does.
+    (x0, _), (x1, y1) = ends(named["arrow-tanh-h"])
+    assert x1 > x0
+    assert y1 == pytest.approx(ends(named["line-h-before-joint"])[1][1])
+
+
+def test_time_runs_to_the_right_and_the_cell_state_straight():
+    named, places = artists(drawn("lstm"))
+    road = ["line-add-read-off", "arrow-c-before-forget", "arrow-forget-add", "arrow-read-off-c"]
+    heights = {round(y, 6) for wire in road for _, y in ends(named[wire])}
+    assert len(heights) == 1
+    assert places["text-h"].y1 < places["text-c"].y0
+    gates = [places[f"box-{gate}"].x0 for gate in "figo"]
+    assert gates == sorted(gates)
+
+
+def test_gates_have_the_colour_of_gates_and_states_that_of_states():
+    for name, gates, states in (
+        ("lstm", "fio", ("g", "tanh")),
+        ("gru", "rz", ("tanh", "W_hn")),
+    ):
+        named, _ = artists(drawn(name))
+        for role, boxes in (("gate", gates), ("state", states)):
+            edges = {to_hex(named[f"box-{box}"].get_edgecolor()) for box in boxes}
+            assert edges == {colour(role)}
+        assert {named[f"text-{gate}"].get_text() for gate in gates} == {r"$\sigma$"}
+
+
+def test_what_is_highlighted_stands_out_with_its_wires():
+    named, _ = artists(drawn("lstm, highlighted"))
+    edges = {
+        gid: to_hex(named[gid].get_edgecolor())
+        for gid in ("box-f", "arrow-f-forget", "box-i", "arrow-c-before-forget", "box-tanh")
+    }
+    assert edges == {
+        "box-f": colour("gate"),
+        "arrow-f-forget": colour("gate"),
+        "box-i": colour("muted"),
+        "arrow-c-before-forget": colour("muted"),
+        "box-tanh": colour("muted"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("lstm", {"without": ["gate"]}, "without names 'gate'; expected parts of the cell: carous"),
+        ("lstm", {"without": "output"}, r"without is the text 'output'; .* parts: \['output'\]"),
+        ("lstm", {"highlight": "output"}, "highlight is the text 'output'; expected a list"),
+        (
+            "lstm",
+            {"without": ["candidate"], "highlight": ["input gate"]},
+            "highlight names 'input gate', which is not there without what was named",
+        ),
+        ("gru", {"without": ["state"]}, "without names state: nothing is left; name other parts"),
+        ("rnn", {"without": ["sum"]}, "without names sum: nothing of this can be taken away"),
+        ("lstm", {"gradients": True}, "a cell whose backward pass is not drawn; expected 'rnn'"),
+        ("gru-after", {}, "no cell 'gru-after'; expected one of rnn, jordan, lstm, gru, gru-bef"),
+    ],
+)
+def test_a_gated_cell_refuses(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        cell_diagram(kind, **options)
