@@ -1,0 +1,291 @@
+"""The recorded runs of chapter 11: what each gate is good for, and what it costs to have it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unrolled.cells import Cell, GRUCell, GRUGates, LSTMCell, LSTMGates, LSTMState, RNNCell
+from unrolled.checking import check_choice, check_whole
+from unrolled.data import ContiguousWindows, MemoryBatch, RandomWindows, corpus
+from unrolled.data.memory import MemoryBatches
+from unrolled.layers import Recurrent
+from unrolled.metrics import bits_per_character
+from unrolled.models import LanguageModel, language_model_loss
+from unrolled.runs.ch03 import forgetful_loss
+from unrolled.runs.recipe import count_parameters, train_with_adam
+from unrolled.runs.registry import experiment, fingerprint
+from unrolled.training import evaluate
+
+# --- Cells with a gate left out, tied to another, or with one look more --------------------------
+
+
+class NoInputGate(LSTMCell):
+    """Every candidate is written in full."""
+
+    def gates(self, projected_t: Tensor, state: LSTMState) -> LSTMGates:
+        """Give the gates with i = 1."""
+        gates = super().gates(projected_t, state)
+        return gates._replace(i=torch.ones_like(gates.i))
+
+
+class NoForgetGate(LSTMCell):
+    """Nothing is ever forgotten, as in the cell of 1997."""
+
+    def gates(self, projected_t: Tensor, state: LSTMState) -> LSTMGates:
+        """Give the gates with f = 1."""
+        gates = super().gates(projected_t, state)
+        return gates._replace(f=torch.ones_like(gates.f))
+
+
+class NoOutputGate(LSTMCell):
+    """All that is kept is shown."""
+
+    def gates(self, projected_t: Tensor, state: LSTMState) -> LSTMGates:
+        """Give the gates with o = 1."""
+        gates = super().gates(projected_t, state)
+        return gates._replace(o=torch.ones_like(gates.o))
+
+
+class CoupledGates(LSTMCell):
+    """As much is written as is forgotten: one gate does the work of two, as in a GRU."""
+
+    def gates(self, projected_t: Tensor, state: LSTMState) -> LSTMGates:
+        """Give the gates with i = 1 - f."""
+        gates = super().gates(projected_t, state)
+        return gates._replace(i=1 - gates.f)
+
+
+class Peepholes(LSTMCell):
+    """The gates see the cell: i and f the old one, o the new one [1]_.
+
+    ``peepholes (3, hidden)`` has a weight for each unit of i, f and o: a gate sees its own cell.
+
+    References
+    ----------
+    .. [1] F. Gers, J. Schmidhuber, "Recurrent nets that time and count", 2000, equations 1 to 4.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size, forget_bias)
+        bound = 1 / math.sqrt(hidden_size)
+        self.peepholes = nn.Parameter(torch.empty(3, hidden_size).uniform_(-bound, bound))
+
+    def gates(self, projected_t: Tensor, state: LSTMState) -> LSTMGates:
+        """Give the gates, each ``(batch, hidden)``; o has seen what the others do to the cell."""
+        z = projected_t + F.linear(state.h, self.weight_hh)  # (batch, 4 * hidden)
+        i, f, g, o = z.chunk(4, dim=1)  # (batch, hidden) each
+        see_i, see_f, see_o = self.peepholes  # (hidden,) each
+        i, f = torch.sigmoid(i + see_i * state.c), torch.sigmoid(f + see_f * state.c)
+        g = torch.tanh(g)
+        return LSTMGates(i, f, g, torch.sigmoid(o + see_o * (f * state.c + i * g)))
+
+
+class NoResetGate(GRUCell):
+    """The candidate always sees the whole state."""
+
+    def gates(self, projected_t: Tensor, state: Tensor) -> GRUGates:
+        """Give the gates with r = 1."""
+        hidden = self.hidden_size
+        product = F.linear(state, self.weight_hh[hidden:])  # (batch, 2 * hidden)
+        z, n = (projected_t[:, hidden:] + product).chunk(2, 1)  # (batch, hidden) each
+        return GRUGates(torch.ones_like(z), torch.sigmoid(z), torch.tanh(n + self.bias_hn))
+
+
+def reset_before(input_size: int, hidden_size: int) -> GRUCell:
+    """Give a GRU cell whose reset gate acts before the product."""
+    return GRUCell(input_size, hidden_size, reset="before")
+
+
+CELLS: dict[str, Callable[[int, int], Cell]] = {
+    "LSTM": LSTMCell,
+    "no input gate": NoInputGate,
+    "no forget gate": NoForgetGate,
+    "no output gate": NoOutputGate,
+    "coupled gates": CoupledGates,
+    "peepholes": Peepholes,
+    "GRU": GRUCell,
+    "GRU, reset before": reset_before,
+    "GRU, no reset gate": NoResetGate,
+    "RNN": RNNCell,
+}
+
+# --- Three tasks, each made to need one gate -----------------------------------------------------
+
+SUMS = ("forget", "ignore", "hide")
+#: The share of steps with a mark.
+MARKED = 0.1
+#: Seeds of batches on which nothing is trained: one to choose by, one to report.
+CHOOSE, REPORT = 1000, 1001
+
+
+class SumBatches(MemoryBatches):
+    """Say at every step the sum of the numbers so far; a mark says what to do with it.
+
+    A step has two features: a number, uniform in [-1, 1), and a mark, which is 1 at a tenth of all
+    steps and else 0. What is read is the same in all three tasks.
+
+    * ``"forget"``: at a mark the sum starts anew, with the number of this step.
+    * ``"ignore"``: only the numbers with a mark count.
+    * ``"hide"``: the sum is to be said at a mark only; at all other steps the answer is 0.
+
+    Parameters
+    ----------
+    task
+        One of the three.
+    time
+        Steps of a sequence.
+    batch
+        Sequences in a batch.
+    seed
+        Of the generator from which a pass draws.
+
+    Raises
+    ------
+    ValueError
+        If the task is unknown, ``time`` or ``batch`` below 1.
+
+    Examples
+    --------
+    >>> x, target = next(iter(SumBatches("ignore", time=20, batch=4)))
+    >>> x.shape, target.shape
+    (torch.Size([4, 20, 2]), torch.Size([4, 20]))
+    >>> numbers, marks = x.unbind(2)
+    >>> torch.allclose(target[:, -1], (numbers * marks).sum(1))
+    True
+    """
+
+    def __init__(self, task: str, time: int, batch: int, seed: int = 0) -> None:
+        super().__init__(batch, seed)
+        check_choice(SUMS, task=task)
+        check_whole(1, time=time)
+        self.task, self.time = task, time
+
+    def draw(self, generator: torch.Generator) -> MemoryBatch:
+        """Give numbers and marks ``(batch, time, 2)``, and what to say ``(batch, time)``."""
+        numbers = 2 * torch.rand(self.batch, self.time, generator=generator) - 1
+        marks = (torch.rand(self.batch, self.time, generator=generator) < MARKED).float()
+        x = torch.stack([numbers, marks], dim=2)
+        if self.task == "ignore":
+            return MemoryBatch(x, (marks * numbers).cumsum(1))
+        if self.task == "hide":
+            return MemoryBatch(x, marks * numbers.cumsum(1))
+        total, said = torch.zeros(self.batch), []
+        for number, mark in zip(numbers.unbind(1), marks.unbind(1), strict=True):
+            total = (1 - mark) * total + number
+            said.append(total)
+        return MemoryBatch(x, torch.stack(said, dim=1))
+
+
+class Teller(nn.Module):
+    """Say a number at every step."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.read_out = nn.Linear(layer.output_size, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give ``(batch, time)`` from ``x (batch, time, features)``."""
+        outputs, _ = self.layer(x)
+        return self.read_out(outputs)[:, :, 0]
+
+
+def teller_loss(model: nn.Module, batch: MemoryBatch, state: None) -> tuple[Tensor, None]:
+    """Give the mean squared error over all steps."""
+    return F.mse_loss(model(batch.inputs), batch.target), state
+
+
+def unexplained(model: nn.Module, task: str, time: int, seed: int) -> float:
+    """Give the squared error on 1,000 new sequences as a share of the variance of the answers.
+
+    Who always says the mean has 1.
+    """
+    x, target = next(iter(SumBatches(task, time, 1000, seed)))
+    with torch.no_grad():
+        return (F.mse_loss(model(x), target) / target.var()).item()
+
+
+# --- A language model ----------------------------------------------------------------------------
+
+
+def held_out_bits(model: LanguageModel, text: Tensor) -> float:
+    """Give the bits per character of a text, which is read in 64 pieces."""
+    pieces = ContiguousWindows(text, batch=64, time=100)
+    return bits_per_character(evaluate(model, pieces, loss=language_model_loss))
+
+
+def language_model(
+    layer: nn.Module, seed: int, *, steps: int, learning_rate: float, batch: int, time: int
+) -> Generator[float, None, LanguageModel]:
+    """Train a language model on windows of Python, each read from the state zero."""
+    text = corpus("python")
+    model = LanguageModel(len(text.vocab), layer=layer)
+    yield from train_with_adam(
+        model,
+        RandomWindows(text.train, batch, time, count=steps),
+        loss=forgetful_loss,
+        steps=steps,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    return model
+
+
+#: Letters of held-out text on which a rate is chosen, and on which a model is judged.
+HELD_OUT = 100_000
+EMBEDDING = 32
+
+
+def bits(model: LanguageModel) -> dict[str, float]:
+    """Give bits per character on two texts that were not trained on."""
+    text = corpus("python")
+    return {
+        "validation": held_out_bits(model, text.validation[:HELD_OUT]),
+        "test": held_out_bits(model, text.test[:HELD_OUT]),
+    }
+
+
+# --- Which gate matters --------------------------------------------------------------------------
+
+
+@experiment(
+    variants={f"{task}, {cell}": {"task": task, "cell": cell} for task in SUMS for cell in CELLS},
+    seeds=range(5),
+    settings={"units": 32, "steps": 300, "batch": 32, "time": 20, "rates": [1e-2, 3e-2]},
+    data=lambda: fingerprint(*next(iter(SumBatches("forget", 20, 32)))),
+)
+def ablations(
+    seed: int,
+    task: str,
+    cell: str,
+    units: int,
+    steps: int,
+    batch: int,
+    time: int,
+    rates: Sequence[float],
+) -> Generator[float, None, dict[str, Any]]:
+    """Take away one gate at a time, on three tasks of which each was made to need one."""
+    found: dict[str, Any] = {}
+    for rate in rates:
+        torch.manual_seed(seed)
+        model = Teller(Recurrent(CELLS[cell](2, units)))
+        yield from train_with_adam(
+            model,
+            SumBatches(task, time, batch, seed + 1),
+            loss=teller_loss,
+            steps=steps,
+            learning_rate=rate,
+            seed=seed,
+        )
+        found[str(rate)] = {
+            "validation": unexplained(model, task, time, CHOOSE),
+            "test": unexplained(model, task, time, REPORT),
+            "four times as long": unexplained(model, task, 4 * time, REPORT),
+        }
+    return found | {"parameters": count_parameters(model)}
