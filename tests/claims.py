@@ -1055,4 +1055,45 @@ CLAIMS = [
         },
         seeds={},
     ),
+    Claim(
+        "11-gru",
+        "two-grus-claim",
+        ("imports", "two-grus", "two-grus-result"),
+        nulls={
+            "one and the same cell": Change("two-grus", "(R * H) @ W_hh", "R * (H @ W_hh)"),
+        },
+        seeds=_manual_seeds("two-grus-result"),
+    ),
+    Claim(
+        "11-gru",
+        "remember-claim",
+        ("imports", "update-bias", "flow", "remember"),
+        nulls={
+            "no bias": Change("update-bias", "of_z += update_bias", "of_z += 0 * update_bias"),
+            "a bias of the reset gate": Change("update-bias", "_, of_z, _ =", "of_z, _, _ ="),
+            "untrained": Change("remember", "steps=200", "steps=20"),
+        },
+        seeds={f"seed {seed}": _seed("flow", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "11-gru",
+        "tell-claim",
+        ("imports", "update-bias", "flow", "tell", "tell-result"),
+        nulls={
+            "nothing is missing": Change("tell-result", '("LSTM", gate)', '("LSTM", "LSTM")'),
+            "the other way round": Change("tell-result", '("LSTM", gate)', '(gate, "LSTM")'),
+            "untrained": Change("tell", "steps=300", "steps=1"),
+        },
+        seeds={f"seed {seed}": _seed("flow", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "11-gru",
+        "sign-claim",
+        ("imports", "update-bias", "flow", "remember", "sign"),
+        nulls={
+            "the same sign": Change("sign", "[64:128] *= -1", "[64:128] *= 1"),
+            "the reset gate": Change("sign", "[64:128] *= -1", "[:64] *= -1"),
+        },
+        seeds={f"seed {seed}": _seed("flow", seed) for seed in OTHER_SEEDS},
+    ),
 ]
