@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from unrolled.figures import (
+    activation_text,
     bars,
     cell_diagram,
     checkpointing,
@@ -72,6 +73,8 @@ TAGS = {
     "left to right": [*TRUE_TAGS[:11], 0, 0, 0, 2, *[0] * 4, *TRUE_TAGS[19:]],
     "both directions": [*TRUE_TAGS[:-1], 2],
 }
+#: Every colour of the ramp, on a letter or on a space.
+ACTIVATION = np.roll(np.linspace(-1, 1, len(PROGRAM)), 3)
 GATES = ("input gate", "forget gate", "output gate")
 #: All parts of an LSTM but its carousel.
 LATER = ("candidate", "output", *GATES)
@@ -325,6 +328,10 @@ TEXTS = {
     "tagged": lambda: tagged_text(PROGRAM, TAGS, KINDS, truth="truth"),
     "tagged, many classes": lambda: tagged_text(
         "W" * 54, {"both directions": np.arange(54) // 2 % 9}, [f"class {k} of 9" for k in range(9)]
+    ),
+    "activation": lambda: activation_text(PROGRAM, ACTIVATION, label="state of unit 3"),
+    "activation, rows": lambda: activation_text(
+        PROGRAM, {"state": ACTIVATION, "forget gate": abs(ACTIVATION)}
     ),
     "pictures": lambda: pictures(
         SCANS, ["three four two", "one one seven", "five"], [True, False, True], columns=3

@@ -8,11 +8,13 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from drawings import GATES, LATER, artists, drawn, ends, names, texts
+from drawings import ACTIVATION, GATES, LATER, PROGRAM, artists, contrast, drawn, ends, names, texts
 from unrolled.cells import GRUCell, LSTMCell, LSTMState
-from unrolled.figures import cell_diagram
+from unrolled.figures import activation_text, cell_diagram
+from unrolled.figures.canvas import FIXED_WIDTH
 from unrolled.figures.cell import CELLS
 from unrolled.figures.palette import colour
+from unrolled.figures.plots import DIVERGING
 
 GATED = ("lstm", "gru", "gru-before")
 
@@ -276,3 +278,78 @@ def test_what_is_highlighted_stands_out_with_its_wires():
 def test_a_gated_cell_refuses(kind, options, message):
     with pytest.raises(ValueError, match=message):
         cell_diagram(kind, **options)
+
+
+# A text on a ground of numbers.
+
+
+def ramp(number):
+    return to_hex(DIVERGING((number + 1) / 2))
+
+
+def grounds(named, name):
+    """Return the colours below the letters of a line."""
+    (row,) = named[f"picture-{name}"].get_array()
+    return [to_hex(shade / 255) for shade in row]
+
+
+@pytest.mark.parametrize("name", ["activation", "activation, rows"])
+def test_the_ground_of_a_letter_is_its_number(name):
+    named, places = artists(drawn(name))
+    first, second = PROGRAM.split("\n")
+    rows = [ACTIVATION] if name == "activation" else [ACTIVATION, abs(ACTIVATION)]
+    for row, numbers in enumerate(rows, start=1):
+        upper, lower = numbers[: len(first)], numbers[len(first) + 1 :]
+        assert grounds(named, f"1-{row}") == [ramp(number) for number in upper]
+        assert grounds(named, f"2-{row}") == [ramp(number) for number in lower]
+        for line, letters in ((1, first), (2, second)):
+            assert places[f"picture-{line}-{row}"].width == pytest.approx(
+                len(letters) * FIXED_WIDTH
+            )
+    tops = [places[f"picture-{line}-{k}"].y1 for line in (1, 2) for k in range(1, 1 + len(rows))]
+    assert tops == sorted(tops, reverse=True)
+    bar = grounds(named, "bar")
+    assert (bar[0], bar[len(bar) // 2], bar[-1]) == (ramp(-1), ramp(0), ramp(1))
+
+
+def test_letters_stand_on_their_grounds_and_can_be_read():
+    for name in ("activation", "activation, rows"):
+        named, places = artists(drawn(name))
+        for line, letters in enumerate(PROGRAM.split("\n"), start=1):
+            shades, written = grounds(named, f"{line}-1"), {}
+            left = places[f"picture-{line}-1"].x0
+            for gid, text in named.items():
+                if not gid.startswith(f"text-{line}-1-"):
+                    continue
+                start = round((places[gid].x0 - left) / FIXED_WIDTH)
+                for place, letter in enumerate(text.get_text(), start=start):
+                    written[place] = letter
+                    assert contrast(text.get_color(), shades[place]) >= 4.5
+            assert {k: x for k, x in written.items() if x != " "} == {
+                k: x for k, x in enumerate(letters) if x != " "
+            }
+
+
+def test_copies_have_labels_and_the_bar_says_what_it_shows():
+    assert {"\N{MINUS SIGN}1", "0", "1", "state of unit 3"} <= set(written(drawn("activation")))
+    shown = written(drawn("activation, rows"))
+    assert shown.count("forget gate") == shown.count("state") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "label", "message"),
+    [
+        ("ab", [0], "", r"values has shape \(1,\); expected \(2,\): a number for each letter"),
+        ("a\nb", {"u": [0, 0]}, "", r"row 'u' of values has shape \(2,\); expected \(3,\)"),
+        ("ab", [0, 1.5], "", "values has 1.5; expected numbers from -1 to 1: take the tanh"),
+        ("ab", {"u": [np.nan, 1]}, "", "row 'u' of values has nan; expected numbers from -1 to 1"),
+        ("ab", {}, "", "values is empty; expected a number for each letter, or labels"),
+        ("a\n\nb", [0] * 4, "", "line 2 of the text is empty; expected letters in each line"),
+        ("a" * 90, [0] * 90, "", r"line 1 of the text has 90 letters, and there is room for 7\d"),
+        ("a" * 76, {"unit": [0] * 76}, "", r"76 letters, and there is room for \d\d; show a short"),
+        ("ab", [0, 0], "m" * 60, "label is 'mmm.*, which has no room beside the bar; shorten"),
+    ],
+)
+def test_activation_text_refuses(text, values, label, message):
+    with pytest.raises(ValueError, match=message):
+        activation_text(text, values, label=label)

@@ -15,6 +15,8 @@ from unrolled.figures.palette import colour
 from unrolled.figures.plots import CELL_TEXT, DIVERGING, SEQUENTIAL
 
 ROLE = {light: role for role, (light, _) in COLOURS.items()}
+#: Their cells are as they are in light and in dark; other tests look at the text on them.
+KEEP_THEIR_COLOURS = ("heatmap", "activation", "wavefront")
 every_figure = pytest.mark.parametrize("name", FIGURES)
 
 
@@ -53,7 +55,7 @@ def shown_colours(root):
 def test_only_colours_of_the_house(name):
     shown = shown_colours(ElementTree.fromstring(svg(drawn(name))))
     allowed = {light for light, _ in COLOURS.values()}
-    if name.startswith("heatmap"):
+    if name.startswith(KEEP_THEIR_COLOURS):
         ramps = (ramp(i) for ramp in (DIVERGING, SEQUENTIAL) for i in range(ramp.N))
         allowed |= {to_hex(shade) for shade in ramps} | set(CELL_TEXT)
     assert shown <= allowed
@@ -98,8 +100,8 @@ def test_text_stands_out_from_what_lies_behind_it(name):
     figure = drawn(name)
     written, behind = texts(figure), grounds(figure)
     for text, box in written:
-        if name.startswith("heatmap") and text.get_color() in CELL_TEXT:
-            continue  # a number in a cell, which keeps its colours
+        if name.startswith(KEEP_THEIR_COLOURS) and text.get_color() in CELL_TEXT:
+            continue  # on a cell, which keeps its colours
         middle = (box.p0 + box.p1) / 2
         roles = [role for place, role in behind if place.contains(*middle)]
         role, fill = ROLE[to_hex(text.get_color())], roles[-1] if roles else "paper"

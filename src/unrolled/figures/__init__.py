@@ -4,6 +4,7 @@ Time runs from left to right, depth runs upwards, gradients run from right to le
 returns a `matplotlib.figure.Figure`: as the last line of a notebook cell it shows itself.
 """
 
+from .activation import activation_text
 from .bars import bars
 from .batches import padded_batch
 from .cell import cell_diagram
@@ -24,6 +25,7 @@ from .text import stateful_windows, text_window
 
 __all__ = [
     "COLOURS",
+    "activation_text",
     "bars",
     "cell_diagram",
     "checkpointing",

@@ -222,10 +222,12 @@ class Canvas:
         align: str = "center",
         muted: bool = False,
         fixed: bool = False,
+        shade: str | None = None,
     ) -> None:
         """Write a text whose capital letters are centred at the height of the point.
 
-        Letters of a fixed width are `FIXED_WIDTH` wide.
+        Letters of a fixed width are `FIXED_WIDTH` wide. A shade is a colour that stays as it is in
+        light and in dark, in place of that of the role.
         """
         if not text.strip():
             return
@@ -234,7 +236,7 @@ class Canvas:
                 at[0],
                 at[1] - HALF_CAPITAL * size,
                 text,
-                color=colour("muted" if muted else role),
+                color=shade or colour("muted" if muted else role),
                 fontfamily="DejaVu Sans Mono" if fixed else None,
                 fontsize=label_size(text, size),
                 horizontalalignment=align,
@@ -308,11 +310,18 @@ class Canvas:
         (x, y), (width, height) = lower_left, size
         paper, ink = PIXELS
         greys = np.round(paper + (ink - paper) * pixels).astype(np.uint8)
+        self.cells(name, lower_left, size, np.stack([greys] * 3, axis=-1))
+        self.frame(name, (x, y), (x + width, y + height), role="muted", radius=0.0)
+
+    def cells(
+        self, name: str, lower_left: Point, size: tuple[float, float], colours: NDArray[np.uint8]
+    ) -> None:
+        """Draw cells in colours `(rows, columns, 3)` that stay as they are in light and in dark."""
+        (x, y), (width, height) = lower_left, size
         extent = (x, x + width, y, y + height)
         image = AxesImage(self._axes, extent=extent, origin="upper", interpolation="none", zorder=1)
-        image.set_data(np.stack([greys] * 3, axis=-1))
+        image.set_data(colours)
         self._add("picture", name, image)
-        self.frame(name, (x, y), (x + width, y + height), role="muted", radius=0.0)
 
     @staticmethod
     def _fill(role: str, muted: bool) -> str:
@@ -321,8 +330,10 @@ class Canvas:
 
     def figure(self, page: Bbox | None = None) -> Figure:
         """Return the figure, as large as what was drawn on it, or as `page` in inches."""
-        drawn = self._union((*self._axes.patches, *self._axes.texts)) if page is None else page
-        inches = drawn.padded(MARGIN)
-        self._axes.set(xlim=(inches.x0, inches.x1), ylim=(inches.y0, inches.y1))
+        axes = self._axes
+        if page is None:
+            page = self._union((*axes.patches, *axes.texts, *axes.images))
+        inches = page.padded(MARGIN)
+        axes.set(xlim=(inches.x0, inches.x1), ylim=(inches.y0, inches.y1))
         self._figure.set_size_inches(inches.width, inches.height)
         return self._figure

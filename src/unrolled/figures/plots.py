@@ -260,7 +260,7 @@ def heatmap(
                     ha="center",
                     va="center",
                     fontsize=SMALL_SIZE,
-                    color=_text_colour(ramp(norm(value))),
+                    color=text_colour(ramp(norm(value))),
                 )
     return figure
 
@@ -332,7 +332,7 @@ def _name_cells(axis: Axis, labels: Sequence[str] | None, count: int) -> None:
     axis.set_ticks(numbers - 0.5, [str(number) for number in numbers])
 
 
-def _text_colour(cell: tuple[float, ...]) -> str:
+def text_colour(cell: tuple[float, ...]) -> str:
     """Return the light or the dark text, whichever is easier to read on the cell."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in cell[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -68,7 +69,7 @@ def tagged_text(
     ...     truth="truth",
     ... )
     """
-    _check_text(text)
+    check_text(text)
     if not 1 <= len(classes) <= 1 + len(SERIES):
         raise ValueError(f"classes has {len(classes)} names; expected 1 to {1 + len(SERIES)}")
     if not rows:
@@ -104,7 +105,8 @@ def tagged_text(
     return canvas.figure()
 
 
-def _check_text(text: str) -> None:
+def check_text(text: str) -> None:
+    """Raise a `ValueError` unless each line of a text has letters, all of which can be printed."""
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             raise ValueError(f"line {number} of the text is empty; expected letters in each line")
@@ -130,14 +132,14 @@ def _tags(label: str, given: ArrayLike, letters: int, classes: int) -> NDArray[n
     return tags.astype(np.int64)
 
 
-def _runs(values: NDArray) -> list[tuple[int, int, int]]:
+def runs(values: NDArray) -> list[tuple[Any, int, int]]:
     """Return (value, start, end) of each stretch of equal values."""
-    runs, start = [], 0
+    stretches, start = [], 0
     for value, stretch in itertools.groupby(values.tolist()):
         end = start + len(list(stretch))
-        runs.append((value, start, end))
+        stretches.append((value, start, end))
         start = end
-    return runs
+    return stretches
 
 
 def _draw_line(
@@ -145,7 +147,7 @@ def _draw_line(
 ) -> None:
     """Draw the letters of a line, each stretch of one class in its box."""
     left, y = at
-    for tag, start, end in _runs(tags):
+    for tag, start, end in runs(tags):
         part, width = f"{name}-{start + 1}", (end - start) * FIXED_WIDTH
         x = left + start * FIXED_WIDTH
         if tag:
@@ -162,7 +164,7 @@ def _underline(
 ) -> None:
     left, y = at
     below = y - HEIGHT / 2 - BELOW
-    for is_wrong, start, end in _runs(wrong):
+    for is_wrong, start, end in runs(wrong):
         if is_wrong:
             ends = [(left + place * FIXED_WIDTH, below) for place in (start, end)]
             canvas.wire(f"wrong-{name}-{start + 1}", ends, arrow=False)
