@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from itertools import islice
+from statistics import fmean
+from time import process_time
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from unrolled.cells import Cell, GRUCell, GRUGates, LSTMCell, LSTMGates, LSTMState, RNNCell
 from unrolled.checking import check_choice, check_whole
-from unrolled.data import ContiguousWindows, MemoryBatch, RandomWindows, corpus
+from unrolled.data import (
+    ContiguousWindows,
+    FirstSymbolBatches,
+    LengthBatches,
+    MemoryBatch,
+    RandomWindows,
+    corpus,
+)
 from unrolled.data.memory import MemoryBatches
-from unrolled.layers import Recurrent
-from unrolled.metrics import bits_per_character
-from unrolled.models import LanguageModel, language_model_loss
+from unrolled.layers import Recurrent, only_cell
+from unrolled.metrics import accuracy, bits_per_character
+from unrolled.models import LanguageModel, SequenceTagger, language_model_loss, tagger_loss
+from unrolled.runs import ch07, ch09
 from unrolled.runs.ch03 import forgetful_loss
-from unrolled.runs.recipe import count_parameters, train_with_adam
+from unrolled.runs.ch08 import PeakMemory
+from unrolled.runs.ch09 import Problem
+from unrolled.runs.recipe import LAYERS, count_parameters, train_with_adam
 from unrolled.runs.registry import experiment, fingerprint
-from unrolled.training import evaluate
+from unrolled.training import Loss, evaluate
 
 # --- Cells with a gate left out, tied to another, or with one look more --------------------------
 
@@ -238,7 +252,7 @@ def language_model(
 
 
 #: Letters of held-out text on which a rate is chosen, and on which a model is judged.
-HELD_OUT = 100_000
+HELD_OUT = 50_000
 EMBEDDING = 32
 
 
@@ -289,3 +303,269 @@ def ablations(
             "four times as long": unexplained(model, task, 4 * time, REPORT),
         }
     return found | {"parameters": count_parameters(model)}
+
+
+@experiment(
+    variants={cell: {"cell": cell} for cell in CELLS},
+    seeds=range(5),
+    settings={"units": 64, "steps": 300, "batch": 32, "time": 32, "learning_rate": 1.5e-2},
+    data=lambda: fingerprint(*corpus("python")[:3]),
+)
+def ablations_on_text(
+    seed: int, cell: str, units: int, **options: Any
+) -> Generator[float, None, dict[str, Any]]:
+    """Take away one gate at a time in a language model of Python."""
+    torch.manual_seed(seed)
+    model = yield from language_model(
+        Recurrent(CELLS[cell](EMBEDDING, units)), seed=seed, **options
+    )
+    return bits(model) | {"parameters": count_parameters(model)}
+
+
+# --- The reset gate before and after the product -------------------------------------------------
+
+
+def other_reset(cell: GRUCell) -> GRUCell:
+    """Give a cell with the same weights whose reset gate acts on the other side of the product.
+
+    The bias inside the reset gate's reach, which a cell with ``reset="before"`` does not have, is
+    added to the candidate's own; the other way round it is 0.
+    """
+    before = cell.reset == "after"
+    other = GRUCell(cell.input_size, cell.hidden_size, reset="before" if before else "after")
+    with torch.no_grad():
+        for name in ("weight_ih", "weight_hh", "bias"):
+            getattr(other, name).copy_(getattr(cell, name))
+        if before:
+            other.bias[-cell.hidden_size :] += cell.bias_hn
+        else:
+            other.bias_hn.zero_()
+    return other
+
+
+def differences(model: LanguageModel, other: LanguageModel, tokens: Tensor) -> dict[str, float]:
+    """Give the largest difference of two models' states after 1, 10 and 100 steps of a text.
+
+    ``tokens`` is ``(batch, 100)``.
+    """
+    with torch.no_grad():
+        x = model.embedding(tokens)
+        apart = (model.layer(x)[0] - other.layer(x)[0]).abs()  # (batch, time, hidden)
+    return {str(step): apart[:, step - 1].max().item() for step in (1, 10, 100)}
+
+
+def with_layer(model: LanguageModel, layer: nn.Module) -> LanguageModel:
+    """Give a language model with another layer, and the embedding and the read-out of this one."""
+    other = LanguageModel(model.vocab_size, layer=layer)
+    other.embedding, other.read_out = model.embedding, model.read_out
+    return other
+
+
+@experiment(
+    variants={reset: {"reset": reset} for reset in ("after", "before")},
+    seeds=range(5),
+    settings={"units": 64, "steps": 300, "batch": 32, "time": 32, "learning_rate": 1.5e-2},
+    data=lambda: fingerprint(*corpus("python")[:3]),
+)
+def reset(
+    seed: int, reset: str, units: int, **options: Any
+) -> Generator[float, None, dict[str, Any]]:
+    """Read a text with a GRU whose weights come from the other one, untrained and trained."""
+    text = corpus("python")
+    some = next(iter(ContiguousWindows(text.validation, batch=100, time=100))).inputs
+
+    def exchanged(model: LanguageModel) -> LanguageModel:
+        return with_layer(model, Recurrent(other_reset(only_cell(model.layer))))
+
+    torch.manual_seed(seed)
+    layer = Recurrent(GRUCell(EMBEDDING, units, reset=reset))
+    untrained = LanguageModel(len(text.vocab), layer=layer)
+    before = differences(untrained, exchanged(untrained), some)
+    model = yield from language_model(layer, seed=seed, **options)
+    other = exchanged(model)
+    return {
+        "untrained": before,
+        "trained": differences(model, other, some),
+        "bits": bits(model)["test"],
+        "bits as the other": bits(other)["test"],
+    }
+
+
+# --- At equal parameters and at equal time -------------------------------------------------------
+
+#: Units with which all models of a task have nearly as many parameters as each other.
+UNITS = {
+    "tagging": {
+        "RNN": 174,
+        "GRU": 96,
+        "LSTM": 82,
+        "bi-RNN": 119,
+        "bi-GRU": 64,
+        "bi-LSTM": 55,
+    },
+    "letters": {"RNN": 160, "GRU": 96, "LSTM": 83},
+}
+
+
+def make_model(task: str, name: str) -> nn.Module:
+    """Give a tagger of called names, or a language model, with a layer of ``UNITS``."""
+    units, cell = UNITS[task][name], name.removeprefix("bi-")
+    if task == "letters":
+        return LanguageModel(len(corpus("python").vocab), layer=LAYERS[cell](EMBEDDING, units))
+    data, kind = ch07.task(), "forward" if name == cell else "both"
+    layer = ch07.make_layer(kind, units, cell)
+    return SequenceTagger(len(data.vocab), len(data.classes), layer=layer)
+
+
+def task_batches(task: str, batch: int, time: int, steps: int) -> Iterable:
+    """Give what a model of the task is trained on."""
+    if task == "letters":
+        return RandomWindows(corpus("python").train, batch, time, count=steps)
+    return LengthBatches(*ch07.task().train, batch=batch)
+
+
+TASK_LOSSES: dict[str, Loss] = {"tagging": tagger_loss, "letters": forgetful_loss}
+
+
+def milliseconds(run: Callable[[], Any]) -> float:
+    """Give the processor's time for one call."""
+    begin = process_time()
+    run()
+    return 1000 * (process_time() - begin)
+
+
+@experiment(
+    variants={task: {"task": task} for task in UNITS},
+    seeds=range(5),
+    settings={"rounds": 20, "batch": 32, "time": 32},
+    data=lambda: fingerprint(*corpus("python")[:3]),
+)
+def cost(
+    seed: int, task: str, rounds: int, batch: int, time: int
+) -> Generator[float, None, dict[str, Any]]:
+    """Measure what a step costs, side by side: time in training and in reading, and memory."""
+    torch.manual_seed(seed)
+    models = {name: make_model(task, name) for name in UNITS[task]}
+    some = list(islice(task_batches(task, batch, time, rounds), rounds))
+    loss = TASK_LOSSES[task]
+    found: dict[str, dict[str, Any]] = {}
+    for name, model in models.items():
+        with PeakMemory() as memory:
+            value = loss(model, some[0], None)[0]
+            value.backward()
+        yield value.item()
+        found[name] = {"parameters": count_parameters(model), "bytes": memory.peak}
+
+    def read(model: nn.Module, window: Any) -> None:
+        with torch.no_grad():
+            loss(model, window, None)
+
+    optimizers = {model: Adam(model.parameters()) for model in models.values()}
+
+    def learn(model: nn.Module, window: Any) -> None:
+        optimizers[model].zero_grad()
+        loss(model, window, None)[0].backward()
+        optimizers[model].step()
+
+    for how, run in {"reading": read, "training": learn}.items():
+        times: dict[str, list[float]] = {name: [] for name in models}
+        for window in some:  # in turn, so that what else the machine does hits all alike
+            for name, model in models.items():
+                times[name].append(milliseconds(lambda m=model, w=window, r=run: r(m, w)))
+        for name, each in times.items():
+            found[name][how] = fmean(each)
+    return found
+
+
+EQUAL_STEPS = 300
+#: Steps in about the time in which the slowest of a task takes ``EQUAL_STEPS``: see ``11-cost``.
+EQUAL_TIME = {
+    "tagging": {"RNN": 650, "GRU": 480, "LSTM": 450, "bi-RNN": 470, "bi-GRU": 300, "bi-LSTM": 300},
+    "letters": {"RNN": 470, "GRU": 300, "LSTM": 300},
+}
+#: Learning rates, those of the tagger as in chapter 7.
+RATES = {"RNN": [3e-3], "bi-RNN": [3e-3], "letters": [5e-3, 1.5e-2]}
+
+
+@experiment(
+    variants={
+        f"{task}, {name}, {steps} steps": {
+            "task": task,
+            "name": name,
+            "steps": steps,
+            "rates": RATES["letters"] if task == "letters" else RATES.get(name, [5e-3]),
+        }
+        for task, names in UNITS.items()
+        for name in names
+        for steps in sorted({EQUAL_STEPS, EQUAL_TIME[task][name]})
+    },
+    seeds=range(5),
+    settings={"batch": 32, "time": 32},
+    data=lambda: fingerprint(*corpus("python")[:3]),
+)
+def equal(
+    seed: int, task: str, name: str, steps: int, rates: Sequence[float], batch: int, time: int
+) -> Generator[float, None, dict[str, Any]]:
+    """Compare cells with the same number of parameters, after equal steps and after equal time."""
+    found: dict[str, Any] = {}
+    for rate in rates:
+        torch.manual_seed(seed)
+        model = make_model(task, name)
+        begin = process_time()
+        yield from train_with_adam(
+            model,
+            task_batches(task, batch, time, steps),
+            loss=TASK_LOSSES[task],
+            steps=steps,
+            learning_rate=rate,
+            seed=seed,
+        )
+        seconds = {"seconds of training": process_time() - begin}
+        if task == "letters":
+            found[str(rate)] = bits(model) | seconds
+            continue
+        data = ch07.task()
+        scores, truth = ch07.answer(model, data.held_out)
+        called = ch07.by_class(scores.argmax(1), truth, data.classes.index("call"))
+        found[str(rate)] = called | {"accuracy": accuracy(scores, truth)} | seconds
+    return found
+
+
+# --- A fair start --------------------------------------------------------------------------------
+
+
+def first_symbol_problem(time: int, seed: int, cell: str, bias: float) -> Problem:
+    """Give chapter 9's problem, with a bias that keeps the state: the LSTM's of f, the GRU's of z.
+
+    A GRU's begins near 0 in every library; here ``bias`` is added to it.
+    """
+    if cell == "LSTM":
+        return ch09.first_symbol_problem(time, seed, cell, forget_bias=bias)
+    problem = ch09.first_symbol_problem(time, seed, cell)
+    gru = only_cell(problem.model.layer)
+    with torch.no_grad():
+        gru.bias[gru.hidden_size : 2 * gru.hidden_size] += bias
+    return problem
+
+
+@experiment(
+    variants={
+        f"{cell}, bias {bias}, rate {rate}": {
+            "cell": cell,
+            "bias": float(bias),
+            "learning_rate": rate,
+        }
+        for rate in (3e-3, 1e-2)
+        for cell in ("GRU", "LSTM")
+        for bias in (0, 1, 3)
+    },
+    seeds=range(5),
+    settings={"time": 30, "steps": 400},
+    data=lambda: fingerprint(*next(iter(FirstSymbolBatches(ch09.SYMBOLS, 30, 32)))),
+)
+def update_bias(
+    seed: int, time: int, cell: str, bias: float, **options: Any
+) -> Generator[float, None, dict[str, Any]]:
+    """Remember the first symbol with a GRU that begins by keeping its state, as an LSTM does."""
+    problem = first_symbol_problem(time, seed, cell, bias)
+    return (yield from ch09.learn(problem, seed=seed, **options))
