@@ -198,8 +198,9 @@ class GRUCell(Cell):
     References
     ----------
     .. [1] K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
-       machine translation", 2014, arXiv:1406.1078, equations 5 to 8; there the update gate has the
-       other sign.
+       machine translation", 2014, arXiv:1406.1078, equations 5 to 8. Many later texts give the
+       update gate the other sign, among them J. Chung et al., "Empirical evaluation of gated
+       recurrent neural networks on sequence modeling", 2014, arXiv:1412.3555, equation 4.
     """
 
     def __init__(self, input_size: int, hidden_size: int, reset: str = "after") -> None:
