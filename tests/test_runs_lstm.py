@@ -102,11 +102,15 @@ def test_a_run_at_the_mark_says_what_came_of_it():
 # --- The bias of the forget gate -----------------------------------------------------------------
 
 
-def test_gradients_before_training_are_those_of_the_bias():
-    low, high = (ch10.gradients_before_training(bias, 0) for bias in (0.0, 3.0))
-    assert {len(flow) for flow in (*low.values(), *high.values())} == {60}
-    assert low["c"][-1] == high["h"][-1] == pytest.approx(1)
-    assert low["c"][30] < 1e-4 < 0.1 < high["c"][30]
+def test_gradients_are_those_of_the_bias():
+    def flow(bias):
+        return run(ch10.gradients(0, bias, time=12, units=16, batch=3))[1]
+
+    low, high = flow(0.0), flow(3.0)
+    assert {len(steps) for steps in (*low.values(), *high.values())} == {12}
+    assert low["c"][-1] == high["h"][-1] == pytest.approx(0, abs=1e-6)
+    assert low["c"][0] < -1.5 < -0.5 < high["c"][0]
+    assert low["h"][0] < low["c"][0]
 
 
 def test_lengths_are_climbed_with_the_bias_that_is_asked_for(monkeypatch):
@@ -114,12 +118,12 @@ def test_lengths_are_climbed_with_the_bias_that_is_asked_for(monkeypatch):
 
     def climb(problem, lengths, seed, **options):
         asked.append((problem, lengths, options))
-        return {}
+        return {"10": "found"}
         yield
 
     monkeypatch.setattr(ch10, "climb", climb)
     _, found = run(ch10.forget_bias(0, "adding", 5.0, [10], steps=1))
-    assert found["lengths"] == {}
+    assert found == {"10": "found"}
     assert asked == [
         (ch10.ch09.adding_problem, [10], {"cell": "LSTM", "forget_bias": 5.0, "steps": 1})
     ]
@@ -161,6 +165,9 @@ def test_windows_begin_where_nothing_is_open():
         place += 80
     assert place < 0  # the last windows are of the other module
     assert windows.tokens.shape[1] == 80
+    texts = ["".join(vocab.decode(tokens)) for tokens in windows.tokens]
+    assert not any(3 * quote in text for quote in "'\"" for text in texts)
+    assert windows.truths["inside a string"].any()
 
 
 def test_the_best_unit_is_found_whatever_its_sign():
