@@ -12,7 +12,7 @@ from unrolled.runs import load, record, registry
 
 FOUND = registry.experiments()
 #: Experiments on a file that has to be downloaded.
-FILES = {"03-time-machine": "timemachine.txt"}
+FILES = dict.fromkeys(["03-time-machine", "12-held-out", "12-time-machine"], "timemachine.txt")
 TRAININGS = [(name, variant) for name, found in FOUND.items() for variant in found.variants]
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unrolled.data import Window
+from unrolled.data import Window, d2l
 from unrolled.runs import ch12
 from unrolled.runs.recipe import count_parameters
 
@@ -100,6 +100,27 @@ def test_input_weights_are_widened():
     factors = {"rnn.weight_ih_l0": 16, "rnn.weight_ih_l1": 2}
     for name, weight in net.named_parameters():
         torch.testing.assert_close(weight, factors.get(name, 1) * before[name])
+
+
+@pytest.mark.skipif(
+    not (d2l.data_folder() / "timemachine.txt").is_file(),
+    reason="timemachine.txt is not there: UNROLLED_DATA names no folder that has it",
+)
+def test_the_network_of_the_book_reads_the_time_machine():
+    torch.manual_seed(0)
+    task = ch12.OnTheTimeMachine(batch=8, letters=10_000, dropout=0.5)
+    assert {len(list(task.windows)) for _ in range(40)} == {task.updates} == {35}
+    untrained = task.perplexity("validation")
+    assert untrained == pytest.approx(len(task.vocab), rel=0.05)
+    training = task.epochs(torch.optim.Adam(task.net.parameters(), 1e-2))
+    assert next(training) == pytest.approx(17, abs=3)
+    found = task.found()
+    assert found["held out"]["test"] < 18 < untrained
+    assert found["sample"].startswith("time traveller ")
+    assert len(found["sample"]) == len("time traveller ") + 80
+    assert not task.net.training
+    next(training)
+    assert task.net.training  # so that dropout works
 
 
 class Task:
