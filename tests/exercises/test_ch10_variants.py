@@ -320,7 +320,7 @@ def test_mistakes_written_otherwise_get_the_same_message(key, answer, mistake, s
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (peepholes_with_o_before_g, "Your gates stand in the order i, f, o, g: here, as in"),
+        (peepholes_with_o_before_g, message("10.1", "order i f o g")),
         (peepholes_without_the_tanh, message("10.1", "no tanh around c")),
         (peepholes_without_forgetting, message("10.1", "no forget gate")),
     ],

@@ -4,7 +4,7 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -265,6 +265,10 @@ def _new_c_detached(x_t, h, c, weight_ih, weight_hh, bias):
     return h, c.detach()
 
 
+_IFOG = (
+    "Your gates stand in the order i, f, o, g: in `torch.nn` the candidate g comes third and the "
+    "output gate o last, i, f, g, o."
+)
 _FIGO = (
     "Your input gate and your forget gate are exchanged: the rows stand in the order i, f, g, o, "
     "and f multiplies the old c, as in `c = f * c + i * g`."
@@ -281,19 +285,6 @@ _BETWEEN = (
 
 # Orders that people write or meet; nobody begins with the candidate or the output gate.
 _ORDERS = ["".join(order) for order in itertools.permutations("ifgo") if order[0] in "if"]
-
-
-def _orders(step: Answer, listed: Sequence[str]) -> tuple[Mistake, ...]:
-    """Give the orders that are neither torch's nor listed by name."""
-    return tuple(
-        Mistake(
-            _reading(order, step),
-            f"Your gates stand in the order {', '.join(order)}: here, as in `torch.nn`, the rows "
-            "are those of i, f, g, o.",
-        )
-        for order in _ORDERS
-        if order not in ("ifgo", *listed)
-    )
 
 
 # What goes wrong outside the sums before the activations, and so with peepholes, too.
@@ -375,11 +366,7 @@ STEP = Exercise(
         "`h = o * tanh(c)`, with the new c. Return h first.",
     ),
     mistakes=(
-        Mistake(
-            _order_i_f_o_g,
-            "Your gates stand in the order i, f, o, g: in `torch.nn` the candidate g comes third "
-            "and the output gate o last, i, f, g, o.",
-        ),
+        Mistake(_order_i_f_o_g, _IFOG),
         Mistake(_input_and_forget_gate_exchanged, _FIGO),
         *_STEP_MISTAKES,
         Mistake(
@@ -438,7 +425,15 @@ STEP = Exercise(
         ),
     ),
     inherited=(
-        *_orders(lstm_step, listed=("ifog", "figo")),
+        *(
+            Mistake(
+                _reading(order, lstm_step),
+                f"Your gates stand in the order {', '.join(order)}: here, as in `torch.nn`, the "
+                "rows are those of i, f, g, o.",
+            )
+            for order in _ORDERS
+            if order not in ("ifgo", "ifog", "figo")
+        ),
         Mistake(_c_squashed_twice, _SQUASHED),
         Mistake(
             _as_torch_returns_it,
@@ -725,7 +720,7 @@ PEEPHOLES = Exercise(
             "unit, `peep_i * c`, with no sum.",
         ),
         Mistake(_reading("figo", peephole_step), _FIGO),
-        *_orders(peephole_step, listed=("figo",)),
+        Mistake(_reading("ifog", peephole_step), _IFOG),
         *(Mistake(_with_peepholes(m.code), m.message) for m in _STEP_MISTAKES),
     ),
 )
