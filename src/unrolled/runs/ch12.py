@@ -149,6 +149,32 @@ class Course:
         }
 
 
+def our_course(
+    seed: int,
+    letters: int,
+    batch: int,
+    learning_rate: float,
+    epochs: int,
+    first: float,
+    second: float,
+    adam: bool = True,
+    forget_bias: float = 0.0,
+) -> Course:
+    """Give a training with what our recipe changes, or with less or more than that."""
+    torch.manual_seed(seed)
+    random.seed(seed)  # d2l draws from it where a text begins
+    task = OnTheTimeMachine(batch, letters)
+    widen(task.net, first, second)
+    with torch.no_grad():
+        for bias in (task.net.rnn.bias_ih_l0, task.net.rnn.bias_ih_l1):
+            bias[256:512] += forget_bias  # i, f, g, o
+    if adam:
+        optimizer = adam_in_one_cycle(task.net, learning_rate, epochs * task.updates)
+    else:
+        optimizer = SGD(task.net.parameters(), learning_rate)
+    return Course(task, optimizer, epochs)
+
+
 @experiment(
     variants={"two layers of 256": {}},
     seeds=range(5),
@@ -175,13 +201,7 @@ def time_machine(
     same machine. One function of d2l trains both; what differs is the rows of a window, how the
     weights begin, and how they are changed.
     """
-    torch.manual_seed(seed)
-    random.seed(seed)  # d2l draws from it where a text begins
-    task = OnTheTimeMachine(ours["batch"], letters)
-    widen(task.net, ours["first"], ours["second"])
-    steps = ours["epochs"] * task.updates
-    optimizer = adam_in_one_cycle(task.net, ours["learning_rate"], steps)
-    faster = Course(task, optimizer, ours["epochs"])
+    faster = our_course(seed, letters, **ours)
     courses = {"ours": faster}
     if seed in side_by_side:
         task = OnTheTimeMachine(d2l["batch"], letters)
@@ -194,6 +214,32 @@ def time_machine(
     while faster.goes_on(whole=False):
         yield faster.epoch()
     return {name: course.found() for name, course in courses.items()}
+
+
+@experiment(
+    variants={
+        "input weights as torch.nn draws them": {"first": 1.0, "second": 1.0},
+        "32 rows": {"batch": 32},
+        "SGD at rate 2": {"adam": False, "learning_rate": 2.0},
+        "forget bias 1": {"forget_bias": 1.0},
+    },
+    seeds=range(3),
+    settings={
+        "letters": 10_000,
+        "batch": 8,
+        "learning_rate": 1e-2,
+        "epochs": 18,
+        "first": 16.0,
+        "second": 2.0,
+    },
+    data=lambda: fingerprint(*corpus("time_machine")[:3]),
+)
+def recipe(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any]]:
+    """Which part of our recipe it is: all of it but for one thing."""
+    course = our_course(seed, **settings)
+    while course.goes_on(whole=False):
+        yield course.epoch()
+    return {"epochs": course.at_enough.get("epochs"), "perplexities": course.perplexities}
 
 
 @experiment(
