@@ -159,6 +159,21 @@ NETWORKS = {
         WORDS[:2], Y[:2], bidirectional=True, rolled=True, weights=WEIGHTS
     ),
     "deep": lambda: unrolled_graph(WORDS[:3], Y[:3], layers=3, initial="$h_0$", rolled=True),
+    "deep, residual, dropout": lambda: unrolled_graph(
+        WORDS[:4], Y[:4], layers=3, residual=True, dropout=True
+    ),
+    "deep, residual": lambda: unrolled_graph(
+        WORDS[:4],
+        [None] * 3 + ["class"],
+        layers=3,
+        initial="$h_0$",
+        weights=WEIGHTS,
+        highlight=[2],
+        residual=True,
+    ),
+    "deep, dropout": lambda: unrolled_graph(
+        ["a", None, "c"], Y[:3], layers=2, initial="$h_0$", rolled=True, dropout=True
+    ),
     "deep and bidirectional": lambda: unrolled_graph(
         WORDS[:3], Y[:3], layers=2, bidirectional=True, initial="$h_0$"
     ),

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from drawings import ACTIVATION, GATES, LATER, PROGRAM, artists, contrast, drawn, ends, names, texts
 from unrolled.cells import GRUCell, LSTMCell, LSTMState
-from unrolled.figures import activation_text, cell_diagram
+from unrolled.figures import activation_text, cell_diagram, unrolled_graph
 from unrolled.figures.canvas import FIXED_WIDTH
 from unrolled.figures.cell import CELLS
 from unrolled.figures.palette import colour
@@ -353,3 +353,94 @@ def test_copies_have_labels_and_the_bar_says_what_it_shows():
 def test_activation_text_refuses(text, values, label, message):
     with pytest.raises(ValueError, match=message):
         activation_text(text, values, label=label)
+
+
+# Depth.
+
+
+def dashed(named):
+    """Return the names of dashed lines and arrows."""
+    return {
+        gid.partition("-")[2]
+        for gid, wire in named.items()
+        if gid.startswith(("arrow-", "line-")) and wire.get_linestyle() != "solid"
+    }
+
+
+def test_what_goes_into_a_layer_is_added_to_what_comes_out_but_in_the_first():
+    figure = drawn("deep, residual, dropout")
+    named, places = artists(figure)
+    for step in (1, 2, 3, 4):
+        assert f"box-plus-state-{step}-1" not in named
+        for layer in (2, 3):
+            state = f"state-{step}-{layer}"
+            branch, plus = places[f"dot-branch-{state}"], places[f"box-plus-{state}"]
+            below = f"state-{step}-1" if layer == 2 else f"plus-state-{step}-2"
+            # Up: what lies below, the branch, the state, the plus; past it, from branch to plus.
+            heights = [
+                places[f"box-{below}"].y1,
+                branch.y0,
+                places[f"box-{state}"].y0,
+                places[f"box-{state}"].y1,
+                plus.y0,
+            ]
+            assert heights == sorted(heights)
+            assert f"line-{below}-branch-{state}" in named
+            assert {f"arrow-branch-{state}-{state}", f"arrow-{state}-plus-{state}"} <= set(named)
+            past = named[f"arrow-branch-{state}-plus-{state}"]
+            start, end = ends(past)
+            assert start[1] == pytest.approx((branch.y0 + branch.y1) / 2)
+            assert end[1] == pytest.approx((plus.y0 + plus.y1) / 2)
+            assert to_hex(past.get_edgecolor()) == colour("series_1")
+            reach = places[f"arrow-branch-{state}-plus-{state}"].x1
+            assert places[f"box-{state}"].x1 < reach
+            if step < 4:
+                assert reach < places[f"box-state-{step + 1}-{layer}"].x0
+        assert f"arrow-plus-state-{step}-3-output-{step}" in named
+    # Time runs from state to state: the sum is for the layers above.
+    assert "arrow-state-1-3-state-2-3" in named
+
+
+def test_dropout_is_between_layers_and_not_between_steps():
+    named, _ = artists(drawn("deep, residual, dropout"))
+    assert dashed(named) == {
+        *(f"state-{step}-1-branch-state-{step}-2" for step in (1, 2, 3, 4)),
+        *(f"plus-state-{step}-2-branch-state-{step}-3" for step in (1, 2, 3, 4)),
+    }
+    named, _ = artists(drawn("deep, dropout"))
+    assert dashed(named) == {f"state-{step}-1-state-{step}-2" for step in ("t", 1, 2, 3)}
+    for step in ("t", 1, 2, 3):
+        head = named[f"head-state-{step}-1-state-{step}-2"]
+        assert head.get_linestyle() == "solid"
+        assert ends(head)[1] == pytest.approx(ends(named[f"arrow-{head.get_gid()[5:]}"])[1])
+    assert not dashed(artists(drawn("deep, residual"))[0])
+
+
+def test_words_say_what_is_drawn():
+    for name, found in (
+        ("deep, residual, dropout", {"residual", "dropout"}),
+        ("deep, residual", {"residual"}),
+        ("deep, dropout", {"dropout"}),
+        ("deep", set()),
+    ):
+        assert {"residual", "dropout"} & set(written(drawn(name))) == found
+
+
+def test_a_top_layer_that_is_not_read_has_no_sum():
+    pluses = [name for name in names(drawn("deep, residual"), "box") if name.startswith("plus")]
+    assert pluses == sorted([f"plus-state-{t}-2" for t in (1, 2, 3, 4)] + ["plus-state-4-3"])
+
+
+@pytest.mark.parametrize("name", ["residual", "dropout"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "was given with one layer; expected layers=2 or more"),
+        ({"layers": 2, "bidirectional": True}, "and bidirectional were both given; leave one out"),
+        ({"layers": 2, "gradients": True, "losses": [5]}, "and gradients were both given"),
+        ({"layers": 2, "feedback": "input"}, "and feedback were both given; leave one out"),
+    ],
+)
+def test_a_graph_refuses_depth(name, options, message):
+    with pytest.raises(ValueError, match=f"{name} {message}"):
+        unrolled_graph(WORDS, Y, **{name: True}, **options)

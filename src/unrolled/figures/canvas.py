@@ -33,6 +33,9 @@ MARGIN = 0.08
 ROOM = WIDEST - 2 * MARGIN
 CORNER = 0.08
 ARROW_HEAD = "-|>,head_length=0.42,head_width=0.2"
+#: From the tip of a head to where the line of its arrow begins, where that is dashed, in inches.
+HEAD = 0.08
+DASHED = (0, (3, 2))
 #: Half the height of a capital letter, in inches a point: labels of a row share their baseline.
 HALF_CAPITAL = 0.365 / 72
 #: The letters of mathematics are smaller than those of text of the same size.
@@ -167,7 +170,7 @@ class Canvas:
             facecolor=self._fill(role, muted),
             edgecolor=colour("muted" if muted else role),
             linewidth=MUTED_WIDTH if muted or thin else LINE_WIDTH,
-            linestyle=(0, (3, 2)) if dashed else "solid",
+            linestyle=DASHED if dashed else "solid",
             zorder=3,
         )
         self._add("box", name, patch)
@@ -253,20 +256,31 @@ class Canvas:
         role: str = "ink",
         arrow: bool = True,
         muted: bool = False,
+        dashed: bool = False,
         radius: float = CORNER,
     ) -> None:
         """Draw a line through the points, with an arrow head at its end."""
         shade = colour("muted" if muted else role)
+        options = {
+            "mutation_scale": FONT_SIZE,
+            "linewidth": MUTED_WIDTH if muted else LINE_WIDTH,
+            "capstyle": "butt",
+            "joinstyle": "miter",
+            "zorder": 2,
+        }
+        way = rounded(points, radius)
+        if dashed and arrow:
+            # The outline of a head is not dashed: it is an arrow of its own, nearly without a line.
+            tip = Path([_towards(points[-1], points[-2], HEAD), points[-1]])
+            head = FancyArrowPatch(path=tip, arrowstyle=ARROW_HEAD, color=shade, **options)
+            self._add("head", name, head)
         patch = FancyArrowPatch(
-            path=rounded(points, radius),
-            arrowstyle=ARROW_HEAD if arrow else "-",
-            mutation_scale=FONT_SIZE,
-            facecolor=shade if arrow else "none",
+            path=way,
+            arrowstyle=ARROW_HEAD if arrow and not dashed else "-",
+            facecolor=shade if arrow and not dashed else "none",
             edgecolor=shade,
-            linewidth=MUTED_WIDTH if muted else LINE_WIDTH,
-            capstyle="butt",
-            joinstyle="miter",
-            zorder=2,
+            linestyle=DASHED if dashed else "solid",
+            **options,
         )
         self._add("arrow" if arrow else "line", name, patch)
 

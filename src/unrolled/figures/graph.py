@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from .backward import Backward
 from .canvas import Canvas, Point, text_width
+from .depth import Depth
 from .network import Network
 from .style import SMALL_SIZE
 
@@ -43,6 +44,8 @@ def unrolled_graph(
     gradients: bool = False,
     gradient_labels: Mapping[str, str | Sequence[str]] | None = None,
     cut_after: Collection[int] = (),
+    residual: bool = False,
+    dropout: bool = False,
 ) -> Figure:
     """Draw a recurrent network unrolled over time.
 
@@ -93,6 +96,12 @@ def unrolled_graph(
     cut_after
         Steps whose state is detached: it goes on to the next step, and no gradient comes back. The
         terms of the next step are there all the same.
+    residual
+        Whether what goes into a layer is added to what comes out of it. Not in the first layer,
+        whose input has as a rule another size.
+    dropout
+        Whether connections from layer to layer have dropout: they are dashed. Those from step to
+        step have none.
 
     Returns
     -------
@@ -124,6 +133,7 @@ def unrolled_graph(
     ...     gradients=True,
     ...     gradient_labels={"weight": "$dL/dW_{hh}$"},
     ... )
+    >>> deep = unrolled_graph(["a", "b"], ["b", "c"], layers=3, residual=True, dropout=True)
     """
     network = Network.of(
         inputs,
@@ -141,6 +151,8 @@ def unrolled_graph(
         gradients=gradients,
         gradient_labels=gradient_labels,
         cut_after=cut_after,
+        residual=residual,
+        dropout=dropout,
     )
     canvas = Canvas()
     Drawing(network, canvas).draw()
@@ -177,21 +189,24 @@ class Drawing:
             gap = max(GAP, self.weight_width + 0.1)
         self.backward = Backward(self)
         gap = max(gap, self.backward.gap)
+        self.depth = Depth(self)
+        gap += self.depth.beside
         self.pitch = self.width + self.shift + gap
         self.rows = self._rows()
 
     def _rows(self) -> dict[object, float]:
         """Return the height of each row."""
         rows: dict[object, float] = {"input": 0.0}
-        y = 0.0
+        y, gap = 0.0, ROW_GAP
         for layer in range(1, self.net.layers + 1):
-            y += BOX_HEIGHT + ROW_GAP
+            y += BOX_HEIGHT + gap
+            gap = self.depth.above(layer, ROW_GAP)
             rows[layer, "forward"] = y
             if self.net.bidirectional:
                 rows[layer, "backward"] = y + BOX_HEIGHT + PAIR_GAP
                 y = rows[layer, "joint"] = rows[layer, "backward"] + TALL + self.joint_gap
                 y -= TALL
-        rows["output"] = y + BOX_HEIGHT + ROW_GAP
+        rows["output"] = y + BOX_HEIGHT + gap
         rows["loss"] = rows["output"] + TALL + ROW_GAP * 0.75 + LOSS_RADIUS
         return rows
 
@@ -209,6 +224,8 @@ class Drawing:
             self.draw_loss(step)
         if net.gradients:
             self.backward.draw()
+        if net.residual or net.dropout:
+            self.depth.label()
         if net.rolled:
             self.draw_rolled()
 
@@ -261,26 +278,32 @@ class Drawing:
     ) -> None:
         """Draw what belongs to one moment: input, states, output and the arrows between them."""
         source, state, target = labels
+        net = self.net
         size = (self.width, BOX_HEIGHT)
         below, bottom = None, TALL
         if source is not None:
             below = f"input-{name}"
             self.canvas.box(below, (x, 0.0), size, source, "input", muted=muted)
-        for layer in range(1, self.net.layers + 1):
-            for direction in self.net.directions:
+        for layer in range(1, net.layers + 1):
+            for direction in net.directions:
                 box = self.state_name(name, layer, direction)
                 centre = self.state_at(x, layer, direction)
                 self.draw_state(name, box, centre, (state, layer, direction), muted=muted)
                 if below is not None:
                     arrow, end = f"{below}-{box}", centre[1] - TALL
-                    self.forwards(arrow, [(centre[0], bottom), (centre[0], end)], muted=muted)
+                    if layer > 1 and (net.residual or net.dropout):
+                        self.depth.draw_up(below, bottom, box, centre, layer, muted=muted)
+                    else:
+                        self.forwards(arrow, [(centre[0], bottom), (centre[0], end)], muted=muted)
                     side = -1 if direction == "forward" else 1
                     at = (centre[0] + side * 0.06, bottom + ROW_GAP / 2)
                     align = "right" if side < 0 else "left"
                     self.weight(arrow, at, "input", layer, align=align, muted=muted)
             below, bottom = box, centre[1] + TALL
-            if self.net.bidirectional:
+            if net.bidirectional:
                 below, bottom = self.draw_joint(name, x, layer, muted=muted)
+            if self.depth.goes_past(layer) and (layer < net.layers or target is not None):
+                below, bottom = self.depth.draw_past(box, centre, muted=muted)
         if target is not None:
             y = self.rows["output"]
             self.canvas.box(f"output-{name}", (x, y), size, target, "output", muted=muted)
@@ -356,12 +379,12 @@ class Drawing:
         if self.net.feedback == "state":
             name = name.replace("state", "output", 1)
         self.forwards(name, [(start, y), (end, y)], muted=self.muted(step))
-        # Beside the wire that brings an output down, not on it.
+        # Beside the wire that brings an output down, or goes past the layer, not on it.
         crossed = self.net.feedback == "input" and before > 0
-        middle = (start + end - (FEEDBACK_TO_BOX if crossed else 0)) / 2
-        self.weight(
-            name, (middle, y + 0.13), "state", layer, align="center", muted=self.muted(step)
-        )
+        middle = (start + end - (FEEDBACK_TO_BOX if crossed else 0) + self.depth.beside) / 2
+        # Where there are layers, a label has an index above and one below.
+        at = (middle, y + (0.13 if self.net.layers == 1 else 0.18))
+        self.weight(name, at, "state", layer, align="center", muted=self.muted(step))
 
     def draw_feedback(self, x0: float, x1: float, step: int) -> None:
         """Draw the way of an output to the next step."""

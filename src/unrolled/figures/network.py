@@ -26,6 +26,8 @@ class Network:
     gradients: bool
     gradient_labels: dict[str, tuple[str, ...]]
     cut_after: frozenset[int]
+    residual: bool
+    dropout: bool
 
     @classmethod
     def of(
@@ -46,6 +48,8 @@ class Network:
         gradients: bool = False,
         gradient_labels: Mapping[str, str | Sequence[str]] | None = None,
         cut_after: Collection[int] = (),
+        residual: bool = False,
+        dropout: bool = False,
     ) -> "Network":
         """Return the network that the arguments of `unrolled_graph` describe."""
         steps = range(1, len(inputs) + 1)
@@ -68,6 +72,8 @@ class Network:
                 for key, given in (gradient_labels or {}).items()
             },
             cut_after=frozenset(cut_after),
+            residual=residual,
+            dropout=dropout,
         )
 
     def __post_init__(self) -> None:
@@ -76,6 +82,7 @@ class Network:
         self._check_steps()
         self._check_feedback()
         self._check_gradients()
+        self._check_depth()
 
     @property
     def steps(self) -> range:
@@ -204,3 +211,19 @@ class Network:
                 "gradient_labels has 'weight', but no gradient passes between two states; expected "
                 "a loss after step 1, or initial"
             )
+
+    def _check_depth(self) -> None:
+        for name in ("residual", "dropout"):
+            if not getattr(self, name):
+                continue
+            if self.layers == 1:
+                raise ValueError(
+                    f"{name} was given with one layer; expected layers=2 or more, as it stands "
+                    "between two of them"
+                )
+            for other in ("bidirectional", "gradients", "feedback"):
+                if getattr(self, other):
+                    raise ValueError(
+                        f"{name} and {other} were both given; leave one out, as they are not drawn "
+                        "together"
+                    )
