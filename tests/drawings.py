@@ -28,6 +28,7 @@ from unrolled.figures import (
     text_window,
     unrolled_graph,
     unrolled_graphs,
+    wavefront,
 )
 
 WORDS = ["What", "time", "is", "it", "?"]
@@ -361,7 +362,12 @@ CHECKPOINTS = {
     "checkpoints, many steps": lambda: checkpointing(steps=14, segment=2),
     "checkpoints, few steps": lambda: checkpointing(steps=4, segment=2),
 }
-FIGURES = NETWORKS | CELLS | CHECKPOINTS | PLOTS | TEXTS
+WAVES = {
+    "wavefront": lambda: wavefront(layers=3, steps=8),
+    "wavefront, many steps": lambda: wavefront(layers=12, steps=10),
+    "wavefront, one cell": lambda: wavefront(layers=1, steps=1),
+}
+FIGURES = NETWORKS | CELLS | CHECKPOINTS | WAVES | PLOTS | TEXTS
 
 
 @functools.cache

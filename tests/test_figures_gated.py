@@ -8,9 +8,22 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from drawings import ACTIVATION, GATES, LATER, PROGRAM, artists, contrast, drawn, ends, names, texts
+from drawings import (
+    ACTIVATION,
+    GATES,
+    LATER,
+    PROGRAM,
+    WORDS,
+    Y,
+    artists,
+    contrast,
+    drawn,
+    ends,
+    names,
+    texts,
+)
 from unrolled.cells import GRUCell, LSTMCell, LSTMState
-from unrolled.figures import activation_text, cell_diagram, unrolled_graph
+from unrolled.figures import activation_text, cell_diagram, unrolled_graph, wavefront
 from unrolled.figures.canvas import FIXED_WIDTH
 from unrolled.figures.cell import CELLS
 from unrolled.figures.palette import colour
@@ -444,3 +457,55 @@ def test_a_top_layer_that_is_not_read_has_no_sum():
 def test_a_graph_refuses_depth(name, options, message):
     with pytest.raises(ValueError, match=f"{name} {message}"):
         unrolled_graph(WORDS, Y, **{name: True}, **options)
+
+
+# The wavefront.
+
+
+def test_a_cell_waits_for_the_one_before_it_and_the_one_below():
+    named, places = artists(drawn("wavefront"))
+    ready = {}
+    for step, layer in itertools.product(range(1, 9), range(1, 4)):
+        before = [(step - 1, layer), (step, layer - 1)]
+        ready[step, layer] = 1 + max(ready.get(cell, 0) for cell in before)
+        name = f"{step}-{layer}"
+        assert named[f"text-{name}"].get_text() == str(ready[step, layer])
+        for cell in before:
+            assert (f"arrow-{cell[0]}-{cell[1]}-{name}" in named) == (cell in ready)
+    assert len(names(drawn("wavefront"), "arrow")) == 7 * 3 + 8 * 2
+    assert max(ready.values()) == 3 + 8 - 1
+    (x0, y0), (x1, y1) = ends(named["arrow-1-1-2-1"])
+    assert (x0, x1) == pytest.approx((places["tile-1-1"].x1, places["tile-2-1"].x0), abs=0.03)
+    assert y0 == y1
+    assert places["tile-1-1"].y1 < places["tile-1-2"].y0
+
+
+def test_cells_of_one_diagonal_have_one_colour_on_which_they_can_be_read():
+    for name in ("wavefront", "wavefront, many steps"):
+        named, _ = artists(drawn(name))
+        shades = {}
+        for gid, tile in named.items():
+            if gid.startswith("tile-"):
+                text = named[gid.replace("tile", "text")]
+                shade = to_hex(tile.get_facecolor())
+                shades.setdefault(int(text.get_text()), set()).add(shade)
+                assert contrast(text.get_color(), shade) >= 4.5
+        assert all(len(found) == 1 for found in shades.values())
+        assert len(set.union(*shades.values())) == len(shades)
+
+
+@pytest.mark.parametrize(
+    ("layers", "steps", "message"),
+    [
+        (0, 2, "layers is 0; expected 1 or more"),
+        (2, 0, "steps is 0; expected 1 or more"),
+        (2, 30, "steps is 30; there is room for 11: draw fewer"),
+    ],
+)
+def test_wavefront_refuses(layers, steps, message):
+    with pytest.raises(ValueError, match=message):
+        wavefront(layers, steps)
+
+
+def test_as_many_steps_as_the_wavefront_promises_have_room():
+    assert wavefront(layers=2, steps=11).get_size_inches()[0] < 7.21

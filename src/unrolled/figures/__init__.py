@@ -22,6 +22,7 @@ from .states import hidden_states
 from .style import style
 from .tagged import tagged_text
 from .text import stateful_windows, text_window
+from .wavefront import wavefront
 
 __all__ = [
     "COLOURS",
@@ -45,4 +46,5 @@ __all__ = [
     "text_window",
     "unrolled_graph",
     "unrolled_graphs",
+    "wavefront",
 ]

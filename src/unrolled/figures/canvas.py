@@ -176,6 +176,22 @@ class Canvas:
         self._add("box", name, patch)
         self.label(name, (x, y), label, muted=muted)
 
+    def tile(
+        self, name: str, centre: Point, size: tuple[float, float], shade: tuple[float, ...]
+    ) -> None:
+        """Draw a box without an outline, in a colour that stays as it is in light and in dark."""
+        (x, y), (width, height) = centre, size
+        patch = FancyBboxPatch(
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            boxstyle=f"round,pad=0,rounding_size={CORNER}",
+            facecolor=shade,
+            edgecolor="none",
+            zorder=3,
+        )
+        self._add("tile", name, patch)
+
     def panel(self, name: str, lower_left: Point, upper_right: Point) -> None:
         """Draw a pale area behind everything else."""
         (x0, y0), (x1, y1) = lower_left, upper_right
