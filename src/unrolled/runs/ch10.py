@@ -536,7 +536,7 @@ USED = {
     },
     seeds=range(5),
     settings={"task": "adding", "units": 64, "steps": 800, "learning_rate": 1e-2},
-    data=lambda: fingerprint(*corpus("python")[:2], *next(iter(AddingBatches(50, 32)))),
+    data=lambda: fingerprint(*corpus("python")[:2], *next(iter(AddingBatches(40, 32)))),
 )
 def activations(
     seed: int, task: str, units: int, steps: int, learning_rate: float, **used: str
@@ -547,5 +547,5 @@ def activations(
     options = {"steps": steps, "learning_rate": learning_rate, "seed": seed}
     if task == "source":
         return (yield from read_source(layer, **options))
-    problem = ch09.adding_problem(50, seed, "LSTM", units)
+    problem = ch09.adding_problem(40, seed, "LSTM", units)
     return (yield from learn(problem._replace(model=SumReader(layer)), **options))
