@@ -31,6 +31,7 @@ SEQUENCES = "tests/test_sequences.py"
 DRAWINGS = "tests/test_figures_text.py"
 TASK_DRAWINGS = "tests/test_figures_tasks.py"
 GRADIENT_DRAWINGS = "tests/test_figures_gradients.py"
+GATED_DRAWINGS = "tests/test_figures_gated.py"
 CALLS = "tests/test_calls.py"
 CAPTIONS = "tests/test_captions.py"
 RUNS_CAPTIONS = "tests/test_runs_captions.py"
@@ -1327,6 +1328,94 @@ MUTANTS = [
         "expected[label],",
         "rows.mean(axis=0),",
         GRADIENT_DRAWINGS,
+    ),
+    Mutant(
+        "a gate is left dangling",
+        "figures/wiring.py",
+        "or bool(arrivals and not into) or only_a_gate",
+        "or bool(arrivals and not into)",
+        GATED_DRAWINGS,
+    ),
+    Mutant(
+        "a state comes from nowhere",
+        "figures/wiring.py",
+        "not into + out or made not in nodes",
+        "not into + out",
+        GATED_DRAWINGS,
+    ),
+    Mutant(
+        "a wire forgets its corner",
+        "figures/wiring.py",
+        "corners=(*into.corners, *turn, *out.corners)",
+        "corners=(*into.corners, *out.corners)",
+        GATED_DRAWINGS,
+    ),
+    Mutant(
+        "the forget gate on the candidate",
+        "figures/gated.py",
+        'Wire("f", "forget", "forget gate", "gate"',
+        'Wire("f", "write", "forget gate", "gate"',
+        GATED_DRAWINGS,
+    ),
+    Mutant(
+        "reset before and after exchanged",
+        "figures/gated.py",
+        """        Wire("down", "W_hn", "candidate", "state"),
+        Wire("W_hn", "reset", "candidate", "state"),
+        Wire("reset", "sum", "candidate", "state"),""",
+        """        Wire("down", "reset", "candidate", "state"),
+        Wire("reset", "W_hn", "candidate", "state"),
+        Wire("W_hn", "sum", "candidate", "state"),""",
+        GATED_DRAWINGS,
+    ),
+    Mutant(
+        "the page shrinks with the drawing",
+        "figures/cell.py",
+        "canvas.figure(page.extent())",
+        "canvas.figure()",
+        GATED_DRAWINGS,
+    ),
+    Mutant(
+        "numbers of line breaks are letters'",
+        "figures/activation.py",
+        "start += len(line) + 1",
+        "start += len(line)",
+        GATED_DRAWINGS,
+    ),
+    Mutant(
+        "red is negative",
+        "figures/activation.py",
+        "DIVERGING((numbers + 1) / 2)",
+        "DIVERGING((1 - numbers) / 2)",
+        GATED_DRAWINGS,
+    ),
+    Mutant(
+        "one ink on all grounds",
+        "figures/activation.py",
+        "text_colour(tuple(shade)) for shade",
+        "text_colour((1, 1, 1)) for shade",
+        GATED_DRAWINGS,
+    ),
+    Mutant(
+        "no residual past the second layer",
+        "figures/depth.py",
+        "self.net.residual and layer > 1",
+        "self.net.residual and layer > 2",
+        GATED_DRAWINGS,
+    ),
+    Mutant(
+        "dropout is not drawn",
+        "figures/depth.py",
+        '"dashed": self.net.dropout',
+        '"dashed": False',
+        GATED_DRAWINGS,
+    ),
+    Mutant(
+        "all layers wait alike",
+        "figures/wavefront.py",
+        "wait = layer + step - 1",
+        "wait = step",
+        GATED_DRAWINGS,
     ),
     Mutant(
         "a name that is defined is called",
