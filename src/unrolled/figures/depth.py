@@ -48,19 +48,13 @@ class Depth:
     ) -> None:
         """Draw what leads up into a state of a layer above the first."""
         x, top = centre[0], centre[1] - self.drawing.tall
-        dashed = self.net.dropout
+        style = {"muted": muted, "dashed": self.net.dropout}
         if not self.goes_past(layer):
-            way = [(x, bottom), (x, top)]
-            self.canvas.wire(f"{below}-{box}", way, muted=muted, dashed=dashed)
+            self.canvas.wire(f"{below}-{box}", [(x, bottom), (x, top)], **style)
             return
         y, branch = top - RISE, f"branch-{box}"
-        self.canvas.wire(
-            f"{below}-{branch}",
-            [(x, bottom), (x, y - DOT)],
-            arrow=False,
-            muted=muted,
-            dashed=dashed,
-        )
+        way = [(x, bottom), (x, y - DOT)]
+        self.canvas.wire(f"{below}-{branch}", way, arrow=False, **style)
         self.canvas.dot(branch, (x, y), role=ROLE, muted=muted)
         self.canvas.wire(f"{branch}-{box}", [(x, y + DOT), (x, top)], muted=muted)
 
