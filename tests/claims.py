@@ -1088,6 +1088,43 @@ CLAIMS = [
     ),
     Claim(
         "11-gru",
+        "update-bias-claim",
+        ("imports", "update-bias-recorded"),
+        nulls={
+            "no bias": _instead_in(
+                "update-bias-recorded",
+                "11-update-bias",
+                "GRU, bias 3, rate 0.003",
+                "GRU, bias 0, rate 0.003",
+            ),
+            "the bias all along": _instead_in(
+                "update-bias-recorded",
+                "11-update-bias",
+                "GRU, bias 0, rate 0.003",
+                "GRU, bias 3, rate 0.003",
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "11-gru",
+        "ablations-claim",
+        ("imports", "tell", "ablations"),
+        nulls={
+            "nothing is missing": _instead_in(
+                "ablations", "11-ablations", "ignore, no input gate", "ignore, LSTM"
+            ),
+            "another gate": _instead_in(
+                "ablations", "11-ablations", "forget, no forget gate", "forget, coupled gates"
+            ),
+            "with a reset gate": _instead_in(
+                "ablations", "11-ablations", "hide, GRU, no reset gate", "hide, GRU"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "11-gru",
         "sign-claim",
         ("imports", "update-bias", "flow", "remember", "sign"),
         nulls={
