@@ -1332,8 +1332,8 @@ MUTANTS = [
     Mutant(
         "a gate is left dangling",
         "figures/wiring.py",
-        "or bool(arrivals and not into) or only_a_gate",
-        "or bool(arrivals and not into)",
+        "return not out or (fed and not into)",
+        "return fed and not into",
         GATED_DRAWINGS,
     ),
     Mutant(

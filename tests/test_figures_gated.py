@@ -202,6 +202,11 @@ def test_nothing_is_left_dangling_whatever_is_taken_away():
                         assert (into, out) == (2, 1)
                     else:
                         assert into > 0 < out < into + out > 2
+                at = {node.name: node.at for node in cell.nodes}
+                for wire in cell.wires:
+                    way = [at[wire.start], *wire.corners, at[wire.end]]
+                    for (x0, y0), (x1, y1) in itertools.pairwise(way):
+                        assert (x0 == x1) != (y0 == y1), wire
                 # What is gone leaves neither its box nor its label.
                 assert not {n.part for n in cell.nodes if n.kind == "box"} & set(without)
                 assert not {w.label for w in cell.wires if w.part in without} - {""}

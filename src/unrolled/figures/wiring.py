@@ -3,7 +3,6 @@
 Parts can be taken out of a table, so that a drawing grows from figure to figure.
 """
 
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -85,7 +84,7 @@ class Cell:
         What has nothing to work on any more goes too, such as a gate whose candidate is gone; where
         nothing is left to add, to multiply by or to branch to, the wire goes straight through.
         """
-        arrivals = Counter(wire.end for wire in self.wires)
+        fed = {wire.end for wire in self.wires}
         nodes = {
             node.name: node
             for node in self.nodes
@@ -94,35 +93,32 @@ class Cell:
         wires = [wire for wire in self.wires if wire.part not in parts]
         while True:
             wires = [wire for wire in wires if wire.start in nodes and wire.end in nodes]
-            idle = [name for name in nodes if _idle(nodes, wires, name, arrivals[name])]
+            idle = [name for name in nodes if _idle(nodes, wires, name, fed=name in fed)]
             if idle:
                 del nodes[idle[0]]
                 continue
-            straight = [name for name in nodes if _straight(nodes, wires, name, arrivals[name])]
+            straight = [name for name in nodes if _straight(nodes, wires, name)]
             if not straight:
                 return replace(self, nodes=tuple(nodes.values()), wires=tuple(wires))
             wires = _joined(nodes, wires, straight[0])
             del nodes[straight[0]]
 
 
-def _idle(nodes: dict[str, Node], wires: list[Wire], name: str, arrivals: int) -> bool:
-    """Whether a node has lost what it needs; `arrivals` wires led to it in the whole cell."""
+def _idle(nodes: dict[str, Node], wires: list[Wire], name: str, *, fed: bool) -> bool:
+    """Whether a node has lost what it needs; `fed`: wires led to it in the whole cell."""
     into = [wire for wire in wires if wire.end == name]
     out = [wire for wire in wires if wire.start == name]
     if nodes[name].kind == "end":
         made = name.removesuffix(" before")
         return not into + out or made not in nodes
-    only_a_gate = 1 == len(into) < arrivals and into[0].role == "gate"
-    return not out or bool(arrivals and not into) or only_a_gate
+    return not out or (fed and not into)
 
 
-def _straight(nodes: dict[str, Node], wires: list[Wire], name: str, arrivals: int) -> bool:
+def _straight(nodes: dict[str, Node], wires: list[Wire], name: str) -> bool:
     """Whether a node has become a place through which one wire passes."""
-    node = nodes[name]
     into = sum(wire.end == name for wire in wires)
     out = sum(wire.start == name for wire in wires)
-    changed = node.kind == "dot" or (node.kind == "operator" and arrivals > 1)
-    return changed and into == out == 1
+    return nodes[name].kind in ("operator", "dot") and into == out == 1
 
 
 def _joined(nodes: dict[str, Node], wires: list[Wire], name: str) -> list[Wire]:
