@@ -897,6 +897,19 @@ def _bias_not_returned(weight_ih, weight_hh, bias):
     return _turned(weight_ih), _turned(weight_hh)
 
 
+def _matrices_exchanged(weight_ih, weight_hh, bias):
+    return _turned(weight_hh), _turned(weight_ih), _turned(bias)
+
+
+def _bias_first(weight_ih, weight_hh, bias):
+    return _turned(bias), _turned(weight_ih), _turned(weight_hh)
+
+
+_ANOTHER_ORDER = (
+    "Your numbers are right, but in another order: `weight_ih` is returned first, then "
+    "`weight_hh`, then `bias`."
+)
+
 SIGN = Exercise(
     id="11.4",
     title="The other sign of the update gate",
@@ -911,7 +924,8 @@ SIGN = Exercise(
         "`1 - sigmoid(a)` is `sigmoid(-a)`: the whole sum a of the update gate gets the other "
         "sign. Which numbers stand in that sum?",
         "Three kinds of numbers: the middle block of `weight_ih`, of `weight_hh` and of `bias`. "
-        "Put `torch.cat([r, -z, n])` together from `chunk(3)`.",
+        "Put `torch.cat([r, -z, n])` together from `chunk(3)`. A bias b_hn belongs to n, and "
+        "stays as it is.",
     ),
     mistakes=(
         Mistake(
@@ -989,7 +1003,9 @@ SIGN = Exercise(
             "You return two tensors: `weight_ih`, `weight_hh` and `bias` are asked for, in this "
             "order.",
         ),
+        Mistake(_matrices_exchanged, _ANOTHER_ORDER),
     ),
+    inherited=(Mistake(_bias_first, _ANOTHER_ORDER),),
 )
 
 EXERCISES = (GRU, COUPLED, COUNT, SIGN)
