@@ -530,7 +530,7 @@ USED = {
     variants={
         **{f"adding, {name}": options for name, options in USED.items()},
         **{
-            f"source, {name}": options | {"task": "source", "steps": 250}
+            f"source, {name}": options | {"task": "source", "steps": 200}
             for name, options in USED.items()
         },
     },
