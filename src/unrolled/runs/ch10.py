@@ -141,7 +141,7 @@ def example_over_time(model: SumReader, x: Tensor) -> dict[str, Any]:
 
 
 def shown_sequence(unseen: MemoryBatches) -> Tensor:
-    """Give the first sequence of unseen batches whose mark is near the end of the first third."""
+    """Give the sequence of an unseen batch whose mark is nearest to the end of its first third."""
     x, _ = next(iter(unseen))
     place = x[:, :, 1].argmax(1)
     return x[(place - x.shape[1] // 3).abs().argmin()]
@@ -178,8 +178,8 @@ def gates(
     }
     if options["units"] <= 2:
         x = shown_sequence(unseen)
-        found |= {"shown": {"number": x[:, 0].tolist(), "mark": x[:, 1].tolist()}}
-        found["shown"] |= example_over_time(model, x)
+        read = {"number": x[:, 0].tolist(), "mark": x[:, 1].tolist()}
+        found["shown"] = read | example_over_time(model, x)
     return found
 
 
@@ -343,6 +343,10 @@ def best_unit(values: Tensor, truth: Tensor) -> tuple[int, float]:
     return unit, 1.0 if areas[unit] > 0.5 else -1.0
 
 
+#: Letters on which a unit is chosen, and as many on which it is scored.
+PLACES_USED = 10_000
+
+
 def what_units_mean(model: LanguageModel, windows: FactWindows, seed: int) -> dict[str, Any]:
     """Find for each fact the unit that tells it, on half of the places, and score it on the others.
 
@@ -375,10 +379,6 @@ def what_units_mean(model: LanguageModel, windows: FactWindows, seed: int) -> di
             "shown": (sign * shown[:, unit]).tolist(),
         }
     return found
-
-
-#: Letters on which a unit is chosen, and as many on which it is scored.
-PLACES_USED = 10_000
 
 
 def reorder(layer: nn.Module, order: str) -> None:
