@@ -370,7 +370,7 @@ def drawn(*shapes):
     return [torch.randn(shape, dtype=torch.float64) for shape in shapes]
 
 
-def test_the_step_is_that_of_torch_and_of_the_package():
+def test_the_step_is_that_of_torch():
     theirs = nn.GRUCell(3, 4).double()
     x_t, h = drawn((2, 3), (2, 4))
     came = gru_step(x_t, h, theirs.weight_ih, theirs.weight_hh, theirs.bias_ih, theirs.bias_hh)
