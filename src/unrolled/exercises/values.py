@@ -177,7 +177,7 @@ def _from_another_step(pairs: Sequence[Pair], wrong: Sequence[Attempt], axes: Ax
 
 def _reduced(pairs: Sequence[Pair], wrong: Sequence[Attempt], axes: Axes) -> str:
     """Say which axis was summed, averaged or searched for a maximum, of an argument or a result."""
-    for name in [*wrong[0].case.arguments, *wrong[0].expected.results]:
+    for name in [*_in_all(wrong), *wrong[0].expected.results]:
         names = axes.get(name, ())
         for place, axis in enumerate(names):
             if (*names[:place], *names[place + 1 :]) != pairs[0].axes:
@@ -253,8 +253,14 @@ def _along_time(pairs: Sequence[Pair]) -> str:
     return f"is wrong at step {steps} of {count}" if len(wrong) < 6 else ""
 
 
+def _in_all(wrong: Sequence[Attempt]) -> list[str]:
+    """List the arguments of the first case that all the others have, too."""
+    first, *others = (attempt.case.arguments for attempt in wrong)
+    return [name for name in first if all(name in arguments for arguments in others)]
+
+
 def _argument_itself(name: str, wrong: Sequence[Attempt]) -> str:
-    for argument in wrong[0].case.arguments:
+    for argument in _in_all(wrong):
         if all(alike(a.outcome.results[name], a.case.arguments[argument]) for a in wrong):
             return f"is just `{argument}`, as it came in"
     return ""
@@ -266,7 +272,7 @@ def _too_much(pairs: Sequence[Pair], wrong: Sequence[Attempt]) -> str:
     if all(bool((t.abs() < 1).all()) for pair in pairs for t in (pair.got, pair.want)):
         inside = [torch.atanh(pair.got) - torch.atanh(pair.want) for pair in pairs]
         views.append((" inside the tanh", inside))
-    for argument in wrong[0].case.arguments:
+    for argument in _in_all(wrong):
         given = [attempt.case.arguments[argument] for attempt in wrong]
         for place, differences in views:
             for sign, text in SIGNS:
