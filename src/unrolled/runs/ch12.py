@@ -432,7 +432,11 @@ UPWARDS = {"cell": "tanh", "layers": 8, "start": "orthogonal inputs"}
 
 
 @experiment(
-    variants=PLAIN | {"tanh, 8 layers, orthogonal inputs": UPWARDS},
+    variants={
+        **{name: PLAIN[name] for name in ("tanh, 1 layer", "tanh, 8 layers")},
+        "tanh, 8 layers, residual": PLAIN["tanh, 8 layers, residual"],
+        "tanh, 8 layers, orthogonal inputs": UPWARDS,
+    },
     seeds=range(5),
     settings=LANGUAGE | {"learning_rate": 3e-3},
     data=lambda: fingerprint(*corpus("python")[:2]),
@@ -509,7 +513,7 @@ def dropout(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any]
         for rate in (("1e-3", "3e-3", "1e-2", "3e-2", "1e-1") if how == "clipped" else ("1e-2",))
     },
     seeds=range(2),
-    settings=LANGUAGE | {"cell": "GRU", "steps": 150},
+    settings=LANGUAGE | {"cell": "GRU", "steps": 100},
     data=lambda: fingerprint(*corpus("python")[:2]),
 )
 def sensitive(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any]]:
