@@ -63,6 +63,14 @@ def _instead_in(cell: str, run: str, variant: str, other: str) -> Change:
 OTHER_FIVE = {"seeds 5 to 9": Change("powers", "seeds = range(5)", "seeds = range(5, 10)")}
 BEFORE = {f"seed {seed}": _seed("before", seed) for seed in OTHER_SEEDS}
 
+TRAINED_GATES = (
+    "imports",
+    "notes",
+    "marked-last",
+    "train-gates",
+    "gates-on-noise",
+    "cut",
+)
 
 CLAIMS = [
     Claim(
@@ -1056,6 +1064,122 @@ CLAIMS = [
         seeds={},
     ),
     Claim(
+        "10-lstm",
+        "carousel-claim",
+        ("imports", "carousel"),
+        nulls={
+            "not added": Change(
+                "carousel", "c + torch.tanh(projected_t)", "torch.tanh(projected_t)"
+            ),
+            "shrunk": Change("carousel", "c = c + torch", "c = 0.9 * c + torch"),
+        },
+        seeds=_manual_seeds("carousel"),
+    ),
+    Claim(
+        "10-lstm",
+        "gates-claim",
+        (
+            "imports",
+            "notes",
+            "one-unit",
+            "input-gate",
+            "forget-gate",
+            "output-gate",
+        ),
+        nulls={
+            "input gate always open": Change("input-gate", "20 * mark - 10", "0 * mark + 10"),
+            "nothing forgotten": Change("forget-gate", "10 - 20 * mark", "10 - 0 * mark"),
+            "always shown": Change("output-gate", "20 * ask - 10", "0 * ask + 10"),
+        },
+        seeds={f"seed {seed}": _seed("notes", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "10-lstm",
+        "flow-claim",
+        ("imports", "flow"),
+        nulls={
+            "one forget bias": Change("flow", "forget_bias=3.0", "forget_bias=1.0"),
+            "no bias of 1": Change("flow", "LSTM(16, units),", "LSTM(16, units, forget_bias=0.0),"),
+            "no way through h": Change(
+                "flow",
+                "for name, layer in layers_of().items():",
+                "for name, layer in layers_of().items():\n"
+                "        nn.init.zeros_(layer.layers[0].cell.weight_hh)",
+            ),
+        },
+        seeds={"seeds 5 to 9": Change("flow", "first_seed = 0", "first_seed = 5")},
+    ),
+    Claim(
+        "10-lstm",
+        "forget-bias-claim",
+        ("imports", "forget-bias"),
+        nulls={
+            "tasks exchanged": Change(
+                "forget-bias",
+                "task.replace(' ', '-')",
+                "{'adding': 'first-symbol'}.get(task, 'adding')",
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "10-lstm",
+        "horizon-claim",
+        ("imports", "forget-bias", "horizon"),
+        nulls={
+            "biases exchanged": Change(
+                "horizon",
+                'of_bias("first symbol", bias, "")',
+                'of_bias("first symbol", 3 - bias, "")',
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "10-lstm",
+        "trained-gates-claim",
+        TRAINED_GATES,
+        nulls={
+            "untrained": Change("train-gates", "steps=600", "steps=1"),
+            "no marks": Change("marked-last", "< 0.1).float()", "< 0.0).float()"),
+        },
+        seeds={f"seed {seed}": _seed("notes", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "10-lstm",
+        "gates-recorded-claim",
+        ("imports", "gates-recorded"),
+        nulls={
+            "untrained": Change("gates-recorded", 'run["after"]]', 'run["before"]]'),
+            "narrow layers alone": _instead_in(
+                "gates-recorded", "10-gates", "16 units", "1 unit, forget bias 3"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "10-lstm",
+        "long-short-claim",
+        ("imports", "notes", "long-short", "long-short-read"),
+        nulls={
+            "untrained": Change("long-short", "steps=100", "steps=1"),
+            "h for c": Change("long-short-read", "getattr(state, part)", "state.h"),
+            "c for h": Change("long-short-read", "getattr(state, part)", "state.c"),
+        },
+        seeds={f"seed {seed}": _seed("notes", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "10-lstm",
+        "wrong-claim",
+        (*TRAINED_GATES, "gate-order", "wrong-states"),
+        nulls={
+            "the right order": Change("gate-order", '"iofg" if', '"ifgo" if'),
+            "c handed on": Change("wrong-states", "torch.zeros_like(state.c)", "state.c"),
+            "its own state": Change("wrong-states", "s.roll(1, dims=0)", "s"),
+        },
+        seeds={f"seed {seed}": _seed("notes", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
         "11-gru",
         "two-grus-claim",
         ("imports", "two-grus", "two-grus-result"),
@@ -1129,8 +1253,49 @@ CLAIMS = [
         ("imports", "update-bias", "flow", "remember", "sign"),
         nulls={
             "the same sign": Change("sign", "[64:128] *= -1", "[64:128] *= 1"),
-            "the reset gate": Change("sign", "[64:128] *= -1", "[:64] *= -1"),
         },
         seeds={f"seed {seed}": _seed("flow", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "12-deep-rnn",
+        "eight-claim",
+        ("imports", "eight", "up-and-down", "before", "learn", "learn-result"),
+        nulls={
+            "no residual connections": Change(
+                "eight", 'residual=kind == "residual"', "residual=False"
+            ),
+            "inputs not orthogonal": Change("eight", "nn.init.orthogonal_(cell.weight_ih)", "pass"),
+            "not rescaled": Change("eight", "return rescale(x), state", "return x, state"),
+            "untrained": Change("learn", "steps=200", "steps=1"),
+        },
+        seeds={
+            f"seed {seed}": Change(
+                "up-and-down", 'corpus("python"), 0', f'corpus("python"), {seed}'
+            )
+            for seed in OTHER_SEEDS
+        },
+    ),
+    Claim(
+        "12-deep-rnn",
+        "sooner-claim",
+        ("imports", "machine", "sooner"),
+        nulls={
+            "one recipe": Change("sooner", 'run["ours"]', 'run.get("d2l", run["ours"])'),
+        },
+        seeds={},
+    ),
+    Claim(
+        "12-deep-rnn",
+        "means-claim",
+        ("imports", "machine", "held-out", "chosen"),
+        nulls={
+            "not chosen by validation": Change(
+                "chosen", 'pieces(run["chosen"])', 'pieces(machine["0"]["ours"]["at 1.1"])'
+            ),
+            "no more text": _instead_in(
+                "chosen", "12-held-out", "136,464 letters, dropout", "10,000 letters"
+            ),
+        },
+        seeds={},
     ),
 ]
