@@ -1170,6 +1170,19 @@ CLAIMS = [
     ),
     Claim(
         "10-lstm",
+        "meaning-claim",
+        ("imports", "meaning"),
+        nulls={
+            "untrained": Change(
+                "meaning",
+                '["LSTM"]',
+                '["LSTM"]\nfor run in by_seed.values():\n    run["trained"] = run["untrained"]',
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "10-lstm",
         "wrong-claim",
         (*TRAINED_GATES, "gate-order", "wrong-states"),
         nulls={
