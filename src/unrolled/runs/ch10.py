@@ -522,7 +522,6 @@ USED = {
     "gates relu": {"gate": "relu"},
     "output identity": {"output": "identity"},
     "candidate and output relu": {"candidate": "relu", "output": "relu"},
-    "candidate and output identity": {"candidate": "identity", "output": "identity"},
 }
 
 
