@@ -1068,9 +1068,6 @@ CLAIMS = [
         "carousel-claim",
         ("imports", "carousel"),
         nulls={
-            "not added": Change(
-                "carousel", "c + torch.tanh(projected_t)", "torch.tanh(projected_t)"
-            ),
             "shrunk": Change("carousel", "c = c + torch", "c = 0.9 * c + torch"),
         },
         seeds=_manual_seeds("carousel"),
@@ -1117,7 +1114,7 @@ CLAIMS = [
             "tasks exchanged": Change(
                 "forget-bias",
                 "task.replace(' ', '-')",
-                "{'adding': 'first-symbol'}.get(task, 'adding')",
+                "dict(adding='first-symbol').get(task, 'adding')",
             ),
         },
         seeds={},
@@ -1150,7 +1147,9 @@ CLAIMS = [
         "gates-recorded-claim",
         ("imports", "gates-recorded"),
         nulls={
-            "untrained": Change("gates-recorded", 'run["after"]]', 'run["before"]]'),
+            "untrained": Change(
+                "gates-recorded", 'for unit in run["after"]', 'for unit in run["before"]'
+            ),
             "narrow layers alone": _instead_in(
                 "gates-recorded", "10-gates", "16 units", "1 unit, forget bias 3"
             ),
@@ -1186,7 +1185,7 @@ CLAIMS = [
         "wrong-claim",
         (*TRAINED_GATES, "gate-order", "wrong-states"),
         nulls={
-            "the right order": Change("gate-order", '"iofg" if', '"ifgo" if'),
+            "the right order": Change("gate-order", '"iofg"', '"ifgo"'),
             "c handed on": Change("wrong-states", "torch.zeros_like(state.c)", "state.c"),
             "its own state": Change("wrong-states", "s.roll(1, dims=0)", "s"),
         },
@@ -1287,6 +1286,24 @@ CLAIMS = [
             )
             for seed in OTHER_SEEDS
         },
+    ),
+    Claim(
+        "12-deep-rnn",
+        "depth-claim",
+        ("imports", "depth"),
+        nulls={
+            "one rate for all depths": Change("depth", '("3e-3", "1e-2")', '("1e-2",)'),
+            "residuals for none": _instead_in(
+                "depth",
+                "12-depth",
+                "GRU, 4 layers, rate 3e-3",
+                "GRU, 4 layers, residual, rate 3e-3",
+            ),
+            "a step costs the same": Change(
+                "depth", '["milliseconds"] / price[name]', '["milliseconds"] / price[GRUS[0]]'
+            ),
+        },
+        seeds={},
     ),
     Claim(
         "12-deep-rnn",
