@@ -302,7 +302,6 @@ def deep_layer(
     layers: int,
     units: int,
     residual: bool = False,
-    dropout: float = 0.0,
     start: str = "",
     scale: float = 1.0,
 ) -> Stacked:
@@ -312,7 +311,7 @@ def deep_layer(
     other orthogonal; all matrices are then multiplied by ``scale``.
     """
     stack = Stacked(
-        [Recurrent(CELLS[cell](units, units)) for _ in range(layers)], dropout, residual
+        [Recurrent(CELLS[cell](units, units)) for _ in range(layers)], residual=residual
     )
     name = {"orthogonal inputs": "weight_ih", "orthogonal states": "weight_hh"}.get(start)
     with torch.no_grad():
@@ -362,7 +361,6 @@ def train_deep(
     learning_rate: float,
     every: int,
     clip: float | None = 1.0,
-    letters: int | None = None,
     **options: Any,
 ) -> Generator[float, None, dict[str, Any]]:
     """Train a deep language model on Python at one learning rate, and measure it on the way.
@@ -377,7 +375,7 @@ def train_deep(
     try:
         history = yield from train(
             model,
-            ContiguousWindows(text.train[:letters], batch, time),
+            ContiguousWindows(text.train, batch, time),
             loss=language_model_loss,
             steps=steps,
             optimizer=Adam(model.parameters(), learning_rate),
@@ -482,21 +480,6 @@ def price(
             seconds[name].append(process_time() - begin)
             yield loss
     return {name: {"milliseconds": 1000 * median(some)} for name, some in seconds.items()}
-
-
-@experiment(
-    variants={
-        f"{how} letters, dropout {dropout}": {"letters": letters, "dropout": dropout}
-        for how, letters in (("10,000", 10_000), ("all", None))
-        for dropout in (0.0, 0.2)
-    },
-    seeds=range(3),
-    settings=LANGUAGE | {"cell": "GRU", "layers": 2, "learning_rate": 5e-3, "steps": 400},
-    data=lambda: fingerprint(*corpus("python")[:2]),
-)
-def dropout(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any]]:
-    """Where dropout between two layers helps: on a text of 10,000 letters, and on a large one."""
-    return (yield from train_deep(seed, **settings))
 
 
 @experiment(
