@@ -1261,6 +1261,35 @@ CLAIMS = [
     ),
     Claim(
         "11-gru",
+        "equal-claim",
+        ("imports", "tell", "ablations", "parameters", "equal"),
+        nulls={
+            "one direction for two": _instead_in(
+                "equal", "11-equal", "tagging, bi-RNN, 470 steps", "tagging, RNN, 650 steps"
+            ),
+            "equal steps": _instead_in(
+                "equal", "11-equal", "letters, RNN, 470 steps", "letters, RNN, 300 steps"
+            ),
+            "no gates": _instead_in(
+                "equal", "11-equal", "tagging, GRU, 480 steps", "tagging, RNN, 650 steps"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "11-gru",
+        "rates-claim",
+        ("imports", "tell", "ablations", "parameters", "equal", "rates"),
+        nulls={
+            "one cell": _instead_in(
+                "equal", "11-equal", "letters, GRU, 300 steps", "letters, RNN, 300 steps"
+            ),
+            "one rate": Change("rates", 'run[rate]["test"]', 'run["0.005"]["test"]'),
+        },
+        seeds={},
+    ),
+    Claim(
+        "11-gru",
         "sign-claim",
         ("imports", "update-bias", "flow", "remember", "sign"),
         nulls={
@@ -1290,7 +1319,7 @@ CLAIMS = [
     Claim(
         "12-deep-rnn",
         "depth-claim",
-        ("imports", "depth"),
+        ("imports", "depth", "depth-best"),
         nulls={
             "one rate for all depths": Change("depth", '("3e-3", "1e-2")', '("1e-2",)'),
             "residuals for none": _instead_in(
@@ -1300,7 +1329,7 @@ CLAIMS = [
                 "GRU, 4 layers, residual, rate 3e-3",
             ),
             "a step costs the same": Change(
-                "depth", '["milliseconds"] / price[name]', '["milliseconds"] / price[GRUS[0]]'
+                "depth-best", '["milliseconds"] / price[name]', '["milliseconds"] / price[GRUS[0]]'
             ),
         },
         seeds={},
