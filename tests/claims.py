@@ -1224,26 +1224,6 @@ CLAIMS = [
     ),
     Claim(
         "11-gru",
-        "update-bias-claim",
-        ("imports", "update-bias-recorded"),
-        nulls={
-            "no bias": _instead_in(
-                "update-bias-recorded",
-                "11-update-bias",
-                "GRU, bias 3, rate 0.003",
-                "GRU, bias 0, rate 0.003",
-            ),
-            "the bias all along": _instead_in(
-                "update-bias-recorded",
-                "11-update-bias",
-                "GRU, bias 0, rate 0.003",
-                "GRU, bias 3, rate 0.003",
-            ),
-        },
-        seeds={},
-    ),
-    Claim(
-        "11-gru",
         "ablations-claim",
         ("imports", "tell", "ablations"),
         nulls={
