@@ -1137,7 +1137,7 @@ CLAIMS = [
         "trained-gates-claim",
         TRAINED_GATES,
         nulls={
-            "untrained": Change("train-gates", "steps=600", "steps=1"),
+            "untrained": Change("train-gates", "steps=1000", "steps=1"),
             "no marks": Change("marked-last", "< 0.1).float()", "< 0.0).float()"),
         },
         seeds={f"seed {seed}": _seed("notes", seed) for seed in OTHER_SEEDS},
@@ -1233,9 +1233,22 @@ CLAIMS = [
             "another gate": _instead_in(
                 "ablations", "11-ablations", "forget, no forget gate", "forget, coupled gates"
             ),
+            "one place of the reset gate": _instead_in(
+                "ablations", "11-ablations", "hide, GRU, reset before", "hide, GRU"
+            ),
             "with a reset gate": _instead_in(
                 "ablations", "11-ablations", "hide, GRU, no reset gate", "hide, GRU"
             ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "11-gru",
+        "exchanged-claim",
+        ("imports", "exchanged"),
+        nulls={
+            "the same cell": Change("exchanged", "run[how] for", 'run["bits"] for'),
+            "one kind": _instead_in("exchanged", "11-reset", "before", "after"),
         },
         seeds={},
     ),
@@ -1310,6 +1323,23 @@ CLAIMS = [
             ),
             "a step costs the same": Change(
                 "depth-best", '["milliseconds"] / price[name]', '["milliseconds"] / price[GRUS[0]]'
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "12-deep-rnn",
+        "plain-depth-claim",
+        ("imports", "up-and-down", "learn", "depth", "depth-best", "depth-table", "plain-depth"),
+        nulls={
+            "residuals for none": _instead_in(
+                "plain-depth", "12-eight-layers", "tanh, 8 layers", "tanh, 8 layers, residual"
+            ),
+            "no residuals": _instead_in(
+                "plain-depth",
+                "12-eight-layers",
+                "tanh, 8 layers, residual",
+                "tanh, 8 layers, orthogonal inputs",
             ),
         },
         seeds={},
