@@ -2066,7 +2066,7 @@ MUTANTS = [
         '[one["learnt"] for one in found.values()].count(False) == 2',
         RUNS_MEMORY,
     ),
-    Mutant("h in place of c", "runs/ch09.py", "getattr(only, part)", "only.h", RUNS_MEMORY),
+    Mutant("h in place of c", "runs/ch09.py", "getattr(after, part)", "after.h", RUNS_MEMORY),
     Mutant(
         "probe tested where it was fitted",
         "runs/ch09.py",

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from unrolled.data import FirstSymbolBatches, MemoryBatch
+from unrolled.layers import LSTM
+from unrolled.models import SequenceClassifier
 from unrolled.runs import ch09
 
 
@@ -142,6 +144,21 @@ def test_climbing_ends_after_two_failures_in_a_row(monkeypatch):
     assert asked == [(time, 9, "RNN") for time in (1, 2, 3, 4, 5)]
     assert list(found) == ["1", "2", "3", "4", "5"]
     assert all(one.items() >= options.items() for one in found.values())
+
+
+@pytest.mark.parametrize("part", ["h", "c"])
+def test_the_part_of_the_state_that_is_asked_for_is_probed(part, monkeypatch):
+    torch.manual_seed(0)
+    model = SequenceClassifier(2 * ch09.SYMBOLS, ch09.SYMBOLS, layer=LSTM(4, 5))
+    monkeypatch.setattr(ch09, "probe", lambda *seen: seen)
+    seen, labels, unseen, truth, steps = ch09.probe_model(model, [1, 3], part)
+    assert seen.shape == unseen.shape == (1000, 3, 5)
+    assert steps == [1, 3]
+    batch = next(iter(FirstSymbolBatches(ch09.SYMBOLS, 3, 1000, ch09.UNSEEN + 2)))
+    _, ((h, c),) = model.layer(model.embedding(batch.inputs))
+    torch.testing.assert_close(unseen[:, -1], {"h": h, "c": c}[part])
+    assert torch.equal(truth, batch.target)
+    assert not torch.equal(labels, truth)
 
 
 def test_a_probe_is_fitted_at_one_step_and_tested_at_all():
