@@ -39,6 +39,7 @@ DIRECTIONS = "tests/test_runs_directions.py"
 WORDS = "tests/test_words.py"
 SENTENCES = "tests/test_sentences.py"
 RUNS_WORDS = "tests/test_runs_words.py"
+RUNS_GATED = "tests/test_runs_gated.py"
 MEMORY = "tests/test_memory.py"
 RUNS_MEMORY = "tests/test_runs_memory.py"
 RUNS_TRUNCATION = "tests/test_runs_truncation.py"
@@ -2171,5 +2172,61 @@ MUTANTS = [
         "vectors.sum(0).square().sum() - vectors.square().sum()",
         "vectors.sum(0).square().sum()",
         RUNS_TRUNCATION,
+    ),
+    Mutant(
+        "gates that are coupled the wrong way round",
+        "runs/ch11.py",
+        "i=1 - gates.f",
+        "i=gates.f",
+        RUNS_GATED,
+    ),
+    Mutant(
+        "a forget gate that was to be left out",
+        "runs/ch11.py",
+        "_replace(f=torch.ones_like(gates.f))",
+        "_replace(f=gates.f)",
+        RUNS_GATED,
+    ),
+    Mutant(
+        "a peephole of the output gate that sees the old cell",
+        "runs/ch11.py",
+        "see_o * (f * state.c + i * g)",
+        "see_o * state.c",
+        RUNS_GATED,
+    ),
+    Mutant(
+        "a GRU without reset whose inner bias is lost",
+        "runs/ch11.py",
+        "torch.tanh(n + self.bias_hn)",
+        "torch.tanh(n)",
+        RUNS_GATED,
+    ),
+    Mutant(
+        "a sum that forgets the number at the mark, too",
+        "runs/ch11.py",
+        "(1 - mark) * total + number",
+        "(1 - mark) * (total + number)",
+        RUNS_GATED,
+    ),
+    Mutant(
+        "a sum that only marked numbers enter",
+        "runs/ch11.py",
+        "marks * numbers.cumsum(1)",
+        "(marks * numbers).cumsum(1)",
+        RUNS_GATED,
+    ),
+    Mutant(
+        "a bias inside the reset that is lost on the way",
+        "runs/ch11.py",
+        "other.bias[-cell.hidden_size :] += cell.bias_hn",
+        "pass",
+        RUNS_GATED,
+    ),
+    Mutant(
+        "an update bias that the reset gate gets",
+        "runs/ch11.py",
+        "gru.hidden_size : 2 * gru.hidden_size",
+        "0 : gru.hidden_size",
+        RUNS_GATED,
     ),
 ]
