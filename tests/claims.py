@@ -1346,6 +1346,26 @@ CLAIMS = [
     ),
     Claim(
         "12-deep-rnn",
+        "sensitive-claim",
+        ("imports", "depth", "depth-best", "depth-table", "sensitive"),
+        nulls={
+            "not larger": _instead_in(
+                "sensitive",
+                "12-sensitive",
+                "4 layers, twice as large, rate 1e-2",
+                "4 layers, orthogonal, rate 1e-2",
+            ),
+            "a low rate": _instead_in(
+                "sensitive",
+                "12-sensitive",
+                "4 layers, clipped, rate 1e-1",
+                "4 layers, clipped, rate 1e-3",
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "12-deep-rnn",
         "sooner-claim",
         ("imports", "machine", "sooner"),
         nulls={
