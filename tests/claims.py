@@ -1092,6 +1092,25 @@ CLAIMS = [
     ),
     Claim(
         "10-lstm",
+        "activations-claim",
+        ("imports", "activations"),
+        nulls={
+            "sigmoid gates for relu gates": Change(
+                "activations",
+                'adding = list(results[f"adding, {name}"]',
+                'name_of = name if name != "gates relu" else "sigmoid and tanh"\n'
+                '    adding = list(results[f"adding, {name_of}"]',
+            ),
+            "one candidate": Change(
+                "activations",
+                'adding = list(results[f"adding, {name}"]',
+                'adding = list(results["adding, sigmoid and tanh"]',
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "10-lstm",
         "flow-claim",
         ("imports", "flow"),
         nulls={
