@@ -111,14 +111,13 @@ with_the_text = pytest.mark.skipif(
 
 @with_the_text
 def test_our_recipe_changes_what_it_says():
-    ours = {"batch": 8, "learning_rate": 0.5, "epochs": 2}
+    ours = {"batch": 8, "learning_rate": 1e-2, "epochs": 2}
     usual = ch12.our_course(0, 10_000, **ours, first=1.0, second=1.0, adam=False)
-    other = ch12.our_course(0, 10_000, **ours, first=16.0, second=2.0, forget_bias=3.0)
+    other = ch12.our_course(0, 10_000, **ours, first=16.0, second=2.0)
     before, after = usual.task.net.rnn, other.task.net.rnn
     torch.testing.assert_close(after.weight_ih_l0, 16 * before.weight_ih_l0)
     torch.testing.assert_close(after.weight_hh_l1, before.weight_hh_l1)
-    added = torch.tensor([0.0, 3.0, 0.0, 0.0]).repeat_interleave(256)
-    torch.testing.assert_close(after.bias_ih_l1 - before.bias_ih_l1, added)
+    assert other.epoch() < math.log(20) < usual.epoch()  # Adam, and SGD at so low a rate
 
 
 @with_the_text
