@@ -1385,6 +1385,20 @@ CLAIMS = [
     ),
     Claim(
         "12-deep-rnn",
+        "two-stages-claim",
+        ("imports", "two-stages"),
+        nulls={
+            "the same network": _instead_in(
+                "two-stages", "12-two-stages", "GRU, 2 layers", "GRU, 1 layer"
+            ),
+            "one layer no wider": _instead_in(
+                "two-stages", "12-two-stages", "GRU, 1 layer", "GRU, 2 layers"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "12-deep-rnn",
         "sooner-claim",
         ("imports", "machine", "sooner"),
         nulls={
