@@ -34,6 +34,7 @@ TASKS = {
     "serve": "build the site and show it on this machine",
     "lab": "open the notebooks in JupyterLab",
     "record": "repeat a recorded run: make record NAME=name",
+    "bench": "compare speeds side by side, and write benchmarks/results.json",
     "lock": "remake requirements.txt from pyproject.toml",
     "repository": "set the project's address everywhere: make repository URL=https://...",
     "help": "show this list",
@@ -387,6 +388,7 @@ def perform(task: str, arguments: list[str]) -> int:
         "test-slow": ["tools/checks.py", "--slow"],
         "lab": ["-m", "jupyterlab", "chapters"],
         "record": ["-m", "unrolled", "train"],
+        "bench": ["benchmarks"],
         "lock": ["tools/lock.py"],
         "repository": ["tools/repository.py"],
     }

@@ -149,7 +149,7 @@ def record(
             "data": chosen.data(),
             "results": results,
             "first_losses": {v: chosen.first_losses(v) for v in chosen.variants},
-            "machine": _machine(),
+            "machine": f"one thread of {machine()}",
             "versions": {
                 "python": platform.python_version(),
                 "torch": torch.__version__,
@@ -197,7 +197,7 @@ def _train(training: Training) -> dict[str, Any]:
         try:
             loss = next(training)
         except StopIteration as end:
-            return _rounded(end.value) | {"seconds": round(time.process_time() - begin, 1)}
+            return rounded(end.value) | {"seconds": round(time.process_time() - begin, 1)}
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the loss is {loss} at step {step}: what comes after it measures nothing. Find "
@@ -205,19 +205,20 @@ def _train(training: Training) -> dict[str, Any]:
             )
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Round results to five digits after the point: more would not survive another machine."""
     if isinstance(value, float):
         return round(value, 5)
     if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    return [_rounded(inner) for inner in value] if isinstance(value, list) else value
+        return {key: rounded(inner) for key, inner in value.items()}
+    return [rounded(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Say in words on what machine this runs."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         model = names[0].partition(":")[2].strip() if names else model
-    return f"one thread of {os.cpu_count()} cores, {model}, {platform.system()}"
+    return f"{os.cpu_count()} cores, {model}, {platform.system()}"
