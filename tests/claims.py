@@ -1263,6 +1263,41 @@ CLAIMS = [
     ),
     Claim(
         "11-gru",
+        "on-text-claim",
+        ("imports", "on-text"),
+        nulls={
+            "nothing is missing": _instead_in(
+                "on-text", "11-ablations-on-text", "no forget gate", "LSTM"
+            ),
+            "with a reset gate": _instead_in(
+                "on-text", "11-ablations-on-text", "GRU, no reset gate", "GRU"
+            ),
+            "one cell": _instead_in("on-text", "11-ablations-on-text", "GRU", "LSTM"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "11-gru",
+        "update-bias-claim",
+        ("imports", "update-bias-recorded"),
+        nulls={
+            "no bias": _instead_in(
+                "update-bias-recorded",
+                "11-update-bias",
+                "GRU, bias 3, rate 0.003",
+                "GRU, bias 0, rate 0.003",
+            ),
+            "the bias all along": _instead_in(
+                "update-bias-recorded",
+                "11-update-bias",
+                "GRU, bias 0, rate 0.003",
+                "GRU, bias 3, rate 0.003",
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "11-gru",
         "exchanged-claim",
         ("imports", "exchanged"),
         nulls={
