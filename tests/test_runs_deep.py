@@ -132,6 +132,7 @@ def test_the_network_of_the_book_reads_the_time_machine():
     assert 12 < next(training) < untrained
     found = task.found()
     assert found["held out"]["test"] < 20 < untrained
+    assert found["held out"]["validation"] != found["held out"]["test"]  # two pieces of the book
     assert found["sample"].startswith("time traveller ")
     assert len(found["sample"]) == len("time traveller ") + 80
     assert not task.net.training
