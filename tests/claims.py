@@ -1455,4 +1455,17 @@ CLAIMS = [
         },
         seeds={},
     ),
+    Claim(
+        "12-deep-rnn",
+        "recipe-claim",
+        ("imports", "machine", "recipe"),
+        nulls={
+            "nothing taken back": Change(
+                "recipe",
+                'recipe = runs.load("12-recipe")["results"]',
+                'recipe = {n: {s: machine[s]["ours"] for s in "01"} for n in "abc"}',
+            )
+        },
+        seeds={},
+    ),
 ]

@@ -17,6 +17,7 @@ CELLS = "tests/test_cells.py"
 LAYERS = "tests/test_layers.py"
 BPTT = "tests/test_bptt.py"
 GATES = "tests/test_gates.py"
+RUNS_LSTM = "tests/test_runs_lstm.py"
 DATA = "tests/test_data.py"
 RUNS = "tests/test_runs.py"
 WINDOWS = "tests/test_windows.py"
@@ -2228,5 +2229,47 @@ MUTANTS = [
         "gru.hidden_size : 2 * gru.hidden_size",
         "0 : gru.hidden_size",
         RUNS_GATED,
+    ),
+    Mutant(
+        "gates at the mark counted after it",
+        "runs/ch10.py",
+        "(at == 1) & (x[:, :, 1] == 0)",
+        "at == 1",
+        RUNS_LSTM,
+    ),
+    Mutant(
+        "only a unit that is high is found",
+        "runs/ch10.py",
+        "abs(areas[k] - 0.5)",
+        "areas[k]",
+        RUNS_LSTM,
+    ),
+    Mutant(
+        "a unit scored where it was chosen",
+        "runs/ch10.py",
+        "area(sign * score_on[:, unit], unseen)",
+        "area(sign * choose[:, unit], seen)",
+        RUNS_LSTM,
+    ),
+    Mutant(
+        "gates stay in their order",
+        "runs/ch10.py",
+        "blocks[gate] for gate in order",
+        'blocks[gate] for gate in "ifgo"',
+        RUNS_LSTM,
+    ),
+    Mutant(
+        "the whole state handed over",
+        "runs/ch10.py",
+        "LSTMState(state.h, torch.zeros_like(state.c))",
+        "state",
+        RUNS_LSTM,
+    ),
+    Mutant(
+        "the output's activation ignored",
+        "runs/ch10.py",
+        "o * ACTIVATIONS[self.output](c)",
+        "o * torch.tanh(c)",
+        RUNS_LSTM,
     ),
 ]
