@@ -331,7 +331,7 @@ DEEP = Exercise(
 # --- 12.2 ----------------------------------------------------------------------------------------
 
 
-def residual_layer(layer: Callable[[Tensor], tuple[Tensor, Any]], x: Tensor) -> Tensor:
+def residual_layer(layer, x: Tensor) -> Tensor:
     """Add what a layer reads to what it says, where the two have one size."""
     outputs, _ = layer(x)
     return x + outputs if outputs.shape == x.shape else outputs
