@@ -549,8 +549,9 @@ def states(
 
     Returns
     -------
-    Tensor or LSTMState
-        ``(batch, time, hidden)``, of an LSTM two of them; zero past a sequence's end.
+    State
+        A tensor ``(batch, time, hidden)``, of an LSTM an ``LSTMState`` of two; zero past a
+        sequence's end.
 
     Raises
     ------
@@ -582,8 +583,9 @@ def gates(
 
     Returns
     -------
-    GRUGates or LSTMGates
-        ``(batch, time, hidden)`` each, after the activation; zero past a sequence's end.
+    tuple
+        ``GRUGates`` or ``LSTMGates``, ``(batch, time, hidden)`` each, after the activation; zero
+        past a sequence's end.
 
     Raises
     ------

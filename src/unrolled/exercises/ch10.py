@@ -1123,7 +1123,7 @@ _ADDED = (
 
 FORGET = Exercise(
     id="10.4",
-    title="A forget bias for torch's LSTM",
+    title="A forget bias for torch.nn",
     solution=set_forget_bias,
     cases=_forget_cases,
     run=_run_forget,

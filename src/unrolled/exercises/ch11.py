@@ -237,7 +237,7 @@ _SIGN = (
 
 GRU = Exercise(
     id="11.1",
-    title="One step of torch's GRU",
+    title="One step of the GRU of torch.nn",
     solution=gru_step,
     cases=_gru_cases,
     results=("new state",),
