@@ -10,7 +10,7 @@ from unrolled.cells import GRUCell, LSTMCell
 from unrolled.data import MemoryBatch
 from unrolled.layers import Recurrent, only_cell
 from unrolled.models import LanguageModel
-from unrolled.runs import ch11, load
+from unrolled.runs import ch09, ch11, load
 from unrolled.runs.recipe import count_parameters
 
 INPUT, HIDDEN = 3, 5
@@ -192,7 +192,7 @@ def test_a_teller_says_a_number_at_every_step():
     outputs, _ = model.layer(batch.inputs)
     said = outputs @ model.read_out.weight[0] + model.read_out.bias
     torch.testing.assert_close(model(batch.inputs), said)
-    loss, state = ch11.teller_loss(model, batch, None)
+    loss, state = ch09.memory_loss(model, batch, None)
     assert state is None
     torch.testing.assert_close(loss, (said - batch.target).square().mean())
 

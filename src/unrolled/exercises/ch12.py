@@ -113,6 +113,14 @@ def _layer_below_one_step_late(x, weights):
     return torch.stack(outputs, dim=1), torch.stack(h)
 
 
+def _states_begin_with_ones(x, weights):
+    states = []
+    for layer in weights:
+        x, h = _layer(x, *layer, x.new_ones(len(x), len(layer[1])))
+        states.append(h)
+    return x, torch.stack(states)
+
+
 def _first_layer_only(x, weights):
     outputs, h = _layer(x, *weights[0])
     return outputs, h[None]
@@ -249,6 +257,11 @@ DEEP = Exercise(
             _one_state_for_all_layers,
             "One h goes through all your layers: each layer has a state of its own, which it gets "
             "from its own step before, not from the layer below.",
+        ),
+        Mistake(
+            _states_begin_with_ones,
+            "Your states begin with ones: before the first step nothing has been read, so they are "
+            "zeros, (batch, hidden), in every layer.",
         ),
         Mistake(
             _layer_below_one_step_late,

@@ -210,11 +210,6 @@ class Teller(nn.Module):
         return self.read_out(outputs)[:, :, 0]
 
 
-def teller_loss(model: nn.Module, batch: MemoryBatch, state: None) -> tuple[Tensor, None]:
-    """Give the mean squared error over all steps."""
-    return F.mse_loss(model(batch.inputs), batch.target), state
-
-
 def unexplained(model: nn.Module, task: str, time: int, seed: int) -> float:
     """Give the squared error on 1,000 new sequences as a share of the variance of the answers.
 
@@ -292,7 +287,7 @@ def ablations(
         yield from train_with_adam(
             model,
             SumBatches(task, time, batch, seed + 1),
-            loss=teller_loss,
+            loss=ch09.memory_loss,
             steps=steps,
             learning_rate=rate,
             seed=seed,
