@@ -318,15 +318,15 @@ MUTANTS = [
     Mutant(
         "lengths unsorted",
         "data/sequences.py",
-        "some[self.lengths[some].argsort(stable=True)]",
-        "some",
+        "pooled[lengths[pooled].argsort(stable=True)]",
+        "pooled",
         SEQUENCES,
     ),
     Mutant(
         "the same order in each pass",
         "data/sequences.py",
-        "torch.randperm(count), self.POOL",
-        "torch.arange(count), self.POOL",
+        "torch.randperm(count), pool * batch",
+        "torch.arange(count), pool * batch",
         SEQUENCES,
     ),
     Mutant(

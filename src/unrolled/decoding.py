@@ -8,12 +8,13 @@ translator share them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from unrolled.checking import check_tokens
-from unrolled.layers import State
+from unrolled.checking import check_tokens, check_whole
+from unrolled.layers import State, map_state
 
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
@@ -138,6 +139,116 @@ def greedy(step: Step, state: State, *, bos: Tensor, eos: int, max_steps: int) -
         ended |= tokens == eos
         chosen.append(tokens)
     return torch.stack(chosen, dim=1)  # (batch, steps)
+
+
+class Beams(NamedTuple):
+    """The sequences that a beam search ends with, the best first.
+
+    ``tokens`` is ``int64``, ``(batch, beam, steps)``: what stands after a sequence's first end
+    token is the end token too. ``scores`` is ``(batch, beam)``; where there are fewer sequences
+    than places in the beam, a score is minus infinity.
+    """
+
+    tokens: Tensor
+    scores: Tensor
+
+
+@torch.no_grad()
+def beam_search(
+    step: Step,
+    state: State,
+    *,
+    bos: Tensor,
+    eos: int,
+    max_steps: int,
+    beam_size: int,
+    length_penalty: float = 0.0,
+) -> Beams:
+    r"""Keep the best few beginnings at each step, and give the best sequences that they lead to.
+
+    The score of a sequence of :math:`n` tokens, its end token among them, is
+
+    .. math:: \frac{1}{n^\alpha} \sum_{t=1}^n \log p(y_t \mid y_1, \dots, y_{t-1})
+
+    with :math:`\alpha` the length penalty: 0 takes the likeliest, 1 that whose tokens are the
+    likeliest on average; without, short sequences have the advantage. A sequence that has ended stays in the
+    beam as it is until better ones take its place. A beam of 1 without length penalty is
+    :func:`greedy`; one as wide as the tree finds the best of all.
+
+    Parameters
+    ----------
+    step
+        Gives log-probabilities ``(batch, vocab)`` and the new state. It is called with as many rows
+        as the beams of the batch have together.
+    state
+        Before the first step; every tensor in it has the batch as its first axis.
+    bos
+        The token that is read first, ``int64``, ``(batch,)``; not part of the result.
+    eos
+        The token that ends a sequence.
+    max_steps
+        Tokens at most; a sequence that has not ended by then is cut.
+    beam_size
+        Sequences that are kept.
+    length_penalty
+        The power of the length by which scores are divided, 0 or more.
+
+    Returns
+    -------
+    Beams
+        Tokens and scores.
+
+    Raises
+    ------
+    TypeError
+        If ``bos`` is not a tensor of whole numbers.
+    ValueError
+        If ``bos`` has another shape, ``max_steps`` or ``beam_size`` is below 1, or the length
+        penalty is negative.
+
+    Examples
+    --------
+    >>> after = torch.tensor([[0.0, 0.55, 0.45], [0.6, 0.4, 0.0], [0.0, 0.1, 0.9]]).log()
+    >>> def step(tokens, state):   # 0 ends; 1 is likely, but what comes after it is not
+    ...     return after[tokens], state
+    >>> start = torch.tensor([0])
+    >>> greedy(step, None, bos=start, eos=0, max_steps=2)
+    tensor([[1, 0]])
+    >>> beams = beam_search(step, None, bos=start, eos=0, max_steps=2, beam_size=2)
+    >>> beams.tokens, beams.scores.exp()
+    (tensor([[[2, 2],
+             [1, 0]]]), tensor([[0.4050, 0.3300]]))
+    """
+    _check_start(bos, max_steps)
+    check_whole(beam_size=beam_size)
+    if not 0 <= length_penalty < float("inf"):
+        raise ValueError(f"length_penalty is {length_penalty}; expected 0 or more")
+    batch = len(bos)
+    tokens, sequences = bos, bos.new_empty(batch, 1, 0)  # (batch, beam, steps)
+    total = torch.zeros(batch, 1, device=bos.device)  # log-probability, (batch, beam)
+    lengths = torch.zeros_like(bos)[:, None]  # (batch, beam)
+    ended = torch.zeros_like(lengths, dtype=torch.bool)
+    while sequences.shape[2] < max_steps and not ended.all():
+        log_probs, state = step(tokens, state)  # (batch * beam, vocab)
+        beam, vocab = total.shape[1], log_probs.shape[1]
+        stay = torch.full_like(log_probs[0], -torch.inf)
+        stay[eos] = 0.0  # the only way on for a sequence that has ended
+        log_probs = torch.where(ended[:, :, None], stay, log_probs.view(batch, beam, vocab))
+        lengths = lengths + ~ended
+        totals = total[:, :, None] + log_probs  # (batch, beam, vocab)
+        scores = totals / lengths[:, :, None] ** length_penalty
+        best = scores.flatten(1).topk(min(beam_size, beam * vocab))
+        parents, chosen = best.indices // vocab, best.indices % vocab  # (batch, beam)
+        total = totals.flatten(1).gather(1, best.indices)
+        lengths = lengths.gather(1, parents)
+        before = sequences.gather(1, parents[:, :, None].expand(-1, -1, sequences.shape[2]))
+        sequences = torch.cat([before, chosen[:, :, None]], dim=2)
+        ended = ended.gather(1, parents) | (chosen == eos) | (total == -torch.inf)
+        rows = (torch.arange(batch, device=bos.device)[:, None] * beam + parents).flatten()
+        tokens = chosen.flatten()
+        if state is not None:
+            state = map_state(lambda part, rows=rows: part[rows], state)
+    return Beams(sequences, best.values)
 
 
 def _check_start(bos: Tensor, max_steps: int) -> None:

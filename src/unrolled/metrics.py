@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from sacrebleu.metrics import BLEU
 from torch import Tensor
 
 
@@ -173,6 +174,70 @@ def exact_match(predicted: Sequence[Any], expected: Sequence[Any]) -> float:
         raise TypeError("an answer is a tensor; expected strings or lists: take .tolist() of it")
     right = sum(ours == theirs for ours, theirs in zip(predicted, expected, strict=True))
     return right / len(expected)
+
+
+class Bleu(NamedTuple):
+    """A corpus BLEU, from 0 to 100, and what it is made of.
+
+    ``signature`` says how it was counted, so that another can compare; ``precisions`` are those of
+    1 to 4 words, in per cent; ``brevity_penalty`` is from 0 to 1.
+    """
+
+    score: float
+    signature: str
+    precisions: list[float]
+    brevity_penalty: float
+
+
+def corpus_bleu(predicted: Sequence[str], expected: Sequence[str | Sequence[str]]) -> Bleu:
+    """Give the BLEU [1]_ of translations, as sacreBLEU [2]_ counts it.
+
+    Parameters
+    ----------
+    predicted
+        Translations, as plain text: sacreBLEU cuts them into words itself.
+    expected
+        For each the right one, or several right ones.
+
+    Returns
+    -------
+    Bleu
+        With the signature.
+
+    Raises
+    ------
+    TypeError
+        If a single text came where a list of them is expected.
+    ValueError
+        If there are no translations, not as many as expected ones, or one has no right one.
+
+    References
+    ----------
+    .. [1] K. Papineni, S. Roukos, T. Ward, W.-J. Zhu, "BLEU: a method for automatic evaluation of
+       machine translation", ACL 2002, doi:10.3115/1073083.1073135.
+    .. [2] M. Post, "A call for clarity in reporting BLEU scores", 2018, arXiv:1804.08771.
+
+    Examples
+    --------
+    >>> bleu = corpus_bleu(["the cat sat on the mat"], ["the cat sat on a mat"])
+    >>> round(bleu.score, 1), bleu.signature.partition("|version")[0]
+    (53.7, 'nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp')
+    """
+    if isinstance(predicted, str) or isinstance(expected, str):
+        raise TypeError("a single text came; expected a list of texts")
+    if len(predicted) != len(expected) or not len(expected):
+        raise ValueError(
+            f"{len(predicted)} translations came for {len(expected)} expected ones; expected as "
+            "many, and at least one"
+        )
+    several = [[texts] if isinstance(texts, str) else list(texts) for texts in expected]
+    most = max(map(len, several))
+    if not all(several):
+        raise ValueError(f"translation {several.index([])} has no right one to compare with")
+    references = [[texts[i] if i < len(texts) else None for texts in several] for i in range(most)]
+    metric = BLEU()
+    score = metric.corpus_score(list(predicted), references)
+    return Bleu(score.score, str(metric.get_signature()), score.precisions, score.bp)
 
 
 def _nats(loss: float | Tensor) -> float:

@@ -8,12 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unrolled.checking import check_tokens
-from unrolled.data import CaptionBatch, MaskedWindow, SequenceBatch, Window
+from unrolled.attention import Attention
+from unrolled.checking import check_choice, check_tokens
+from unrolled.data import CaptionBatch, MaskedWindow, PairBatch, SequenceBatch, Window
 from unrolled.layers import Bidirectional, State, final_hidden, map_state, step_mask, zero_padding
 
 POOLINGS = ("last", "mean", "max")
 CONTEXTS = ("first input", "first state", "every step")
+SUMMARIES = ("last", "transformed", "mean", "transformed mean")
+USES = ("first state", "every step", "both")
+LOOKS = ("before", "after")
 
 
 class SequenceClassifier(nn.Module):
@@ -428,6 +432,364 @@ class Captioner(nn.Module):
         return F.log_softmax(logits[:, 0], dim=-1), state
 
 
+class Encoded(NamedTuple):
+    """What an encoder says of a source.
+
+    ``outputs`` is ``(batch, steps, output)``, zeros past a source's end; ``state`` is that of its
+    layer at the true end; ``mask`` is ``(batch, steps)``, true up to a source's end.
+    """
+
+    outputs: Tensor
+    state: State
+    mask: Tensor
+
+
+class Encoder(nn.Module):
+    """Read a source of any length: the first half of a sequence-to-sequence model.
+
+    Parameters
+    ----------
+    vocab_size
+        Number of tokens of the source.
+    layer
+        Any recurrent layer, in one direction or both; its ``input_size`` is the size of the
+        embedding.
+
+    Examples
+    --------
+    >>> from unrolled.layers import GRU
+    >>> encoder = Encoder(30, layer=GRU(16, 32, bidirectional=True))
+    >>> encoded = encoder(torch.zeros(2, 5, dtype=torch.int64), lengths=torch.tensor([5, 3]))
+    >>> encoded.outputs.shape
+    torch.Size([2, 5, 64])
+    """
+
+    def __init__(self, vocab_size: int, *, layer: nn.Module) -> None:
+        super().__init__()
+        self.vocab_size, self.output_size = vocab_size, layer.output_size
+        self.embedding = nn.Embedding(vocab_size, layer.input_size)
+        self.layer = layer
+
+    def forward(self, tokens: Tensor, lengths: Tensor | None = None) -> Encoded:
+        """Read sources.
+
+        Parameters
+        ----------
+        tokens
+            ``int64``, ``(batch, steps)``; anything may stand in the padding.
+        lengths
+            ``int64``, ``(batch,)``; without it all steps count.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If tokens or lengths have another type or shape, or values that do not fit.
+        """
+        tokens = _true_tokens(tokens, lengths, self.vocab_size)
+        outputs, state = self.layer(self.embedding(tokens), lengths=lengths)
+        if lengths is None:
+            mask = torch.ones_like(tokens, dtype=torch.bool)
+        else:
+            mask = step_mask(lengths, tokens.shape[1])
+        return Encoded(outputs, state, mask)
+
+
+class DecoderState(NamedTuple):
+    """What a decoder carries: the state of its layer, and what it knows of the source."""
+
+    layer: State
+    memory: State
+
+
+class Decoder(nn.Module):
+    r"""Write a target after one vector :math:`c`, a summary of the source.
+
+    Parameters
+    ----------
+    vocab_size
+        Number of tokens of the target.
+    encoder
+        The encoder whose outputs are summed up; only its sizes are used.
+    layer
+        Any recurrent layer that reads from left to right.
+    embedding_size
+        Numbers for each token. The layer's ``input_size`` is this, and where the summary stands
+        beside each token the encoder's ``output_size`` more.
+    summary
+        How :math:`c` is made of the encoder's outputs :math:`h_1, \dots, h_S`: ``"last"``, its
+        final hidden state; ``"transformed"``, :math:`\tanh(W c' + b)` of that; ``"mean"``, the mean
+        of all; ``"transformed mean"``, the mean of all :math:`\tanh(W h_j + b)`.
+    use
+        Where it goes: ``"first state"``, the layer begins with it [1]_; ``"every step"``, it stands
+        beside each token; ``"both"`` [2]_. As a first state it goes through a linear map and tanh,
+        but for a last state of the same kind and size, which is taken over as it is.
+
+    Raises
+    ------
+    ValueError
+        If ``summary`` or ``use`` is unknown, the layer is bidirectional, or sizes do not fit.
+
+    References
+    ----------
+    .. [1] I. Sutskever, O. Vinyals, Q. V. Le, "Sequence to sequence learning with neural networks",
+       2014, arXiv:1409.3215.
+    .. [2] K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
+       machine translation", 2014, arXiv:1406.1078.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        encoder: Encoder,
+        layer: nn.Module,
+        embedding_size: int,
+        summary: str = "last",
+        use: str = "both",
+    ) -> None:
+        super().__init__()
+        check_choice(SUMMARIES, summary=summary)
+        check_choice(USES, use=use)
+        _check_causal(layer)
+        beside = 0 if use == "first state" else encoder.output_size
+        _check_decoder_input(layer, embedding_size, beside)
+        self.vocab_size, self.summary, self.use = vocab_size, summary, use
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        self.layer = layer
+        if summary.startswith("transformed"):
+            self.transform = nn.Linear(encoder.output_size, encoder.output_size)
+        if use != "every step":
+            self.bridge = _bridge(encoder, layer, whole=summary == "last")
+        self.read_out = nn.Linear(layer.output_size, vocab_size)
+
+    def start(self, encoded: Encoded) -> DecoderState:
+        """Give the state before the start token."""
+        summary = self.summarise(encoded)
+        if self.use == "every step":
+            state = self.layer.initial_state(len(summary))
+        else:
+            state = encoded.state if self.bridge is None else self.bridge(summary)
+        return DecoderState(state, summary)
+
+    def summarise(self, encoded: Encoded) -> Tensor:
+        """Give the summary of each source, ``(batch, output)``."""
+        if self.summary == "last":
+            return final_hidden(encoded.state)
+        if self.summary == "transformed":
+            return torch.tanh(self.transform(final_hidden(encoded.state)))
+        outputs = encoded.outputs  # (batch, steps, output)
+        if self.summary == "transformed mean":
+            outputs = torch.tanh(self.transform(outputs)) * encoded.mask[:, :, None]
+        return outputs.sum(dim=1) / encoded.mask.sum(dim=1, keepdim=True)
+
+    def read(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read ``tokens (batch, time)``; give logits ``(batch, time, vocab)`` and the new state."""
+        check_tokens("target tokens", tokens, ("batch", "time"), self.vocab_size)
+        x = self.embedding(tokens)  # (batch, time, embedding)
+        if self.use != "first state":
+            beside = state.memory[:, None].expand(-1, x.shape[1], -1)
+            x = torch.cat([x, beside], dim=2)  # (batch, time, embedding + summary)
+        outputs, new = self.layer(x, state.layer)
+        return self.read_out(outputs), DecoderState(new, state.memory)
+
+
+class Memory(NamedTuple):
+    """What a decoder with attention looks at.
+
+    ``keys`` are projected, ``(batch, steps, k)``; ``values`` are the encoder's outputs, ``(batch,
+    steps, v)``; ``mask`` is ``(batch, steps)``.
+    """
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+
+
+class AttentionDecoder(nn.Module):
+    """Write a target, and look at all outputs of the encoder at each step.
+
+    Parameters
+    ----------
+    vocab_size
+        Number of tokens of the target.
+    encoder
+        The encoder whose outputs are looked at; only its sizes are used.
+    layer
+        Any recurrent layer that reads from left to right.
+    embedding_size
+        Numbers for each token. The layer's ``input_size`` is this, and with ``look="before"`` the
+        encoder's ``output_size`` more.
+    attention
+        Of queries of the layer's ``output_size``, and keys of the encoder's.
+    look
+        ``"before"``: the query is the state before the step, and what is seen stands beside the
+        token that the step reads [1]_; ``"after"``: the query is the output of the step [2]_, which
+        needs no loop where all tokens are given. Either way the output and what is seen go through
+        a linear map and tanh to the read-out.
+
+    Raises
+    ------
+    ValueError
+        If ``look`` is unknown, the layer is bidirectional, or sizes do not fit.
+
+    References
+    ----------
+    .. [1] D. Bahdanau, K. Cho, Y. Bengio, "Neural machine translation by jointly learning to align
+       and translate", 2015, arXiv:1409.0473.
+    .. [2] M.-T. Luong, H. Pham, C. D. Manning, "Effective approaches to attention-based neural
+       machine translation", 2015, arXiv:1508.04025, equations 5 to 7; without input feeding.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        encoder: Encoder,
+        layer: nn.Module,
+        embedding_size: int,
+        attention: Attention,
+        look: str = "before",
+    ) -> None:
+        super().__init__()
+        check_choice(LOOKS, look=look)
+        _check_causal(layer)
+        _check_decoder_input(layer, embedding_size, encoder.output_size * (look == "before"))
+        self.vocab_size, self.look = vocab_size, look
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        self.bridge = _bridge(encoder, layer, whole=True)
+        self.layer, self.attention = layer, attention
+        self.combine = nn.Linear(layer.output_size + encoder.output_size, layer.output_size)
+        self.read_out = nn.Linear(layer.output_size, vocab_size)
+
+    def start(self, encoded: Encoded) -> DecoderState:
+        """Give the state before the start token."""
+        outputs, state, mask = encoded
+        first = state if self.bridge is None else self.bridge(final_hidden(state))
+        return DecoderState(first, Memory(self.attention.project(outputs), outputs, mask))
+
+    def read(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read ``tokens (batch, time)``; give logits ``(batch, time, vocab)`` and the new state."""
+        logits, _, state = self.attend(tokens, state)
+        return logits, state
+
+    def attend(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+        """Read as :meth:`read` does; give the weights ``(batch, time, steps)`` too."""
+        check_tokens("target tokens", tokens, ("batch", "time"), self.vocab_size)
+        x = self.embedding(tokens)  # (batch, time, embedding)
+        keys, values, mask = memory = state.memory
+        mask, new = mask[:, None], state.layer
+        if self.look == "after":
+            outputs, new = self.layer(x, new)
+            context, weights = self.attention.look(outputs, keys, values, mask)
+        else:
+            steps = []
+            for x_t in x.split(1, dim=1):  # (batch, 1, embedding)
+                query = final_hidden(new)[:, None]
+                context, weights = self.attention.look(query, keys, values, mask)
+                output, new = self.layer(torch.cat([x_t, context], dim=2), new)
+                steps.append((output, context, weights))
+            outputs, context, weights = (
+                torch.cat(parts, dim=1) for parts in zip(*steps, strict=True)
+            )
+        seen = torch.tanh(self.combine(torch.cat([outputs, context], dim=2)))
+        return self.read_out(seen), weights, DecoderState(new, memory)
+
+
+class Seq2Seq(nn.Module):
+    """Many to many, of different lengths: read a source to its end, then write a target.
+
+    Parameters
+    ----------
+    encoder
+        Reads the source.
+    decoder
+        A :class:`Decoder` or an :class:`AttentionDecoder`, made for that encoder.
+
+    Examples
+    --------
+    >>> from unrolled.layers import GRU
+    >>> encoder = Encoder(30, layer=GRU(16, 32, bidirectional=True))
+    >>> decoder = Decoder(40, encoder=encoder, layer=GRU(16 + 64, 32), embedding_size=16)
+    >>> model = Seq2Seq(encoder, decoder)
+    >>> source, target_in = torch.zeros(2, 5).long(), torch.zeros(2, 7).long()
+    >>> model(source, torch.tensor([5, 3]), target_in).shape
+    torch.Size([2, 7, 40])
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder | AttentionDecoder) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, source: Tensor, source_lengths: Tensor | None, target_in: Tensor) -> Tensor:
+        """Score the token after each of ``target_in``, all of which are given (teacher forcing).
+
+        Parameters
+        ----------
+        source
+            ``int64``, ``(batch, steps)``; anything may stand in the padding.
+        source_lengths
+            ``int64``, ``(batch,)``; with ``None`` all steps count.
+        target_in
+            ``int64``, ``(batch, time)``: the start token and then the target.
+
+        Returns
+        -------
+        Tensor
+            Logits, ``(batch, time, vocab)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there are not as many sources as targets, or tokens or lengths do not fit.
+        """
+        return self.decoder.read(target_in, self._start(source, source_lengths, target_in))[0]
+
+    def start(self, source: Tensor, source_lengths: Tensor | None = None) -> DecoderState:
+        """Read the sources; give the state before the start token."""
+        return self.decoder.start(self.encoder(source, source_lengths))
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read one token of each target, ``(batch,)``, and give log-probabilities of the next.
+
+        This is the step function that :mod:`unrolled.decoding` asks for.
+
+        Returns
+        -------
+        log_probs : Tensor
+            ``(batch, vocab)``.
+        state : DecoderState
+            After this token.
+        """
+        logits, state = self.decoder.read(tokens[:, None], state)
+        return F.log_softmax(logits[:, 0], dim=-1), state
+
+    def alignment(self, source: Tensor, source_lengths: Tensor | None, target_in: Tensor) -> Tensor:
+        """Give where a decoder with attention looks while it reads ``target_in``.
+
+        Returns
+        -------
+        Tensor
+            Weights, ``(batch, time, steps)``: those of the step that reads a token, and writes the
+            one after it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`forward`; a ``TypeError`` too if the decoder has no attention.
+        """
+        if not isinstance(self.decoder, AttentionDecoder):
+            raise TypeError("the decoder has no attention; expected an AttentionDecoder")
+        state = self._start(source, source_lengths, target_in)
+        return self.decoder.attend(target_in, state)[1]
+
+    def _start(
+        self, source: Tensor, source_lengths: Tensor | None, target_in: Tensor
+    ) -> DecoderState:
+        if len(source) != len(target_in):
+            raise ValueError(f"{len(source)} sources came with {len(target_in)} targets")
+        return self.start(source, source_lengths)
+
+
 # --- Losses: what `training.train` asks for, (model, batch, state) -> (scalar, state) -------------
 
 
@@ -490,6 +852,12 @@ def captioner_loss(model: nn.Module, batch: CaptionBatch, state: None) -> tuple[
     return masked_cross_entropy(logits, batch.targets, batch.mask), state
 
 
+def seq2seq_loss(model: nn.Module, batch: PairBatch, state: None) -> tuple[Tensor, None]:
+    """Give the mean cross-entropy of the tokens of targets, called as a Seq2Seq is."""
+    logits = model(batch.source, batch.source_lengths, batch.target_in)
+    return masked_cross_entropy(logits, batch.target_out, batch.mask), state
+
+
 def masked_language_loss(
     model: nn.Module, window: MaskedWindow, state: None
 ) -> tuple[Tensor, None]:
@@ -532,6 +900,29 @@ def _check_causal(layer: nn.Module) -> None:
             "the layer is bidirectional, so that its outputs depend on the tokens that are to be "
             "predicted; expected one that reads from left to right"
         )
+
+
+def _check_decoder_input(layer: nn.Module, embedding_size: int, beside: int) -> None:
+    if layer.input_size != embedding_size + beside:
+        raise ValueError(
+            f"the layer takes {layer.input_size} features; with embedding_size={embedding_size} "
+            f"and {beside} numbers of the encoder beside each token it gets {embedding_size + beside}"
+        )
+
+
+def _bridge(encoder: Encoder, layer: nn.Module, whole: bool) -> Bridge | None:
+    """Give a bridge, or ``None`` where the encoder's whole state can be taken over as it is."""
+    theirs, ours = encoder.layer.initial_state(1), layer.initial_state(1)
+    if whole and _kind(theirs) == _kind(ours):
+        return None
+    return Bridge(encoder.output_size, layer)
+
+
+def _kind(state: State) -> tuple:
+    """Give the types and sizes of a state."""
+    if isinstance(state, Tensor):
+        return tuple(state.shape)
+    return (type(state), *map(_kind, state))
 
 
 def _true_tokens(tokens: Tensor, lengths: Tensor | None, vocab_size: int) -> Tensor:

@@ -18,6 +18,15 @@ from unrolled.data.memory import (
     FirstSymbolBatches,
     MemoryBatch,
 )
+from unrolled.data.numbers import number_name, number_words
+from unrolled.data.pairs import (
+    PairBatch,
+    PairBatches,
+    TextPairs,
+    TextTokens,
+    Tokenizer,
+    Translation,
+)
 from unrolled.data.prose import LabelledTexts, ProseOrProgram, prose_or_program
 from unrolled.data.python_source import (
     ClosingQuote,
@@ -54,6 +63,8 @@ __all__ = [
     "MemoryBatch",
     "NumberPictures",
     "Opinions",
+    "PairBatch",
+    "PairBatches",
     "ProseOrProgram",
     "RandomWindows",
     "RomanBatches",
@@ -61,6 +72,10 @@ __all__ = [
     "SequenceBatch",
     "Statements",
     "TaggedText",
+    "TextPairs",
+    "TextTokens",
+    "Tokenizer",
+    "Translation",
     "Vocab",
     "Window",
     "Wording",
@@ -73,6 +88,8 @@ __all__ = [
     "intents",
     "language_words",
     "number_in_words",
+    "number_name",
+    "number_words",
     "opinions",
     "prose_or_program",
     "roman_numeral",

@@ -95,18 +95,8 @@ class LengthBatches:
         return -(-len(self.sequences) // self.batch)  # rounded up
 
     def __iter__(self) -> Iterator[SequenceBatch]:
-        count = len(self.sequences)
-        if self.shuffle:
-            order, pool = torch.randperm(count), self.POOL * self.batch
-        else:
-            order, pool = torch.arange(count), count
-        rows = [
-            part
-            for some in order.split(pool)
-            for part in some[self.lengths[some].argsort(stable=True)].split(self.batch)
-        ]
-        places = torch.randperm(len(rows)) if self.shuffle else range(len(rows))
-        return (self.batch_of(rows[int(place)]) for place in places)
+        pool = self.POOL if self.shuffle else None
+        return map(self.batch_of, by_length(self.lengths, self.batch, pool))
 
     def batch_of(self, rows: Tensor) -> SequenceBatch:
         """Give the sequences of some rows, padded to the longest of them."""
@@ -117,3 +107,23 @@ class LengthBatches:
         else:
             targets = self.targets[rows]
         return SequenceBatch(tokens, self.lengths[rows], targets)
+
+
+def by_length(lengths: Tensor, batch: int, pool: int | None) -> list[Tensor]:
+    """Give the rows of each batch of a pass, those of about one length together.
+
+    With a pool the rows are shuffled, each pool of so many batches is sorted by length and cut into
+    batches, and all batches come in a random order; without, all rows come sorted.
+    """
+    count = len(lengths)
+    order, some = torch.arange(count), count
+    if pool is not None:
+        order, some = torch.randperm(count), pool * batch
+    rows = [
+        part
+        for pooled in order.split(some)
+        for part in pooled[lengths[pooled].argsort(stable=True)].split(batch)
+    ]
+    if pool is None:
+        return rows
+    return [rows[place] for place in torch.randperm(len(rows)).tolist()]
