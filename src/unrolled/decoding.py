@@ -171,9 +171,9 @@ def beam_search(
     .. math:: \frac{1}{n^\alpha} \sum_{t=1}^n \log p(y_t \mid y_1, \dots, y_{t-1})
 
     with :math:`\alpha` the length penalty: 0 takes the likeliest, 1 that whose tokens are the
-    likeliest on average; without, short sequences have the advantage. A sequence that has ended stays in the
-    beam as it is until better ones take its place. A beam of 1 without length penalty is
-    :func:`greedy`; one as wide as the tree finds the best of all.
+    likeliest on average; without, short sequences have the advantage. A sequence that has ended
+    stays in the beam as it is until better ones take its place. A beam of 1 without length penalty
+    is :func:`greedy`; one as wide as the tree finds the best of all.
 
     Parameters
     ----------

@@ -905,8 +905,8 @@ def _check_causal(layer: nn.Module) -> None:
 def _check_decoder_input(layer: nn.Module, embedding_size: int, beside: int) -> None:
     if layer.input_size != embedding_size + beside:
         raise ValueError(
-            f"the layer takes {layer.input_size} features; with embedding_size={embedding_size} "
-            f"and {beside} numbers of the encoder beside each token it gets {embedding_size + beside}"
+            f"the layer takes {layer.input_size} features; expected {embedding_size + beside}: "
+            f"{embedding_size} of a token, and {beside} of the encoder beside it"
         )
 
 
