@@ -21,6 +21,7 @@ from unrolled.figures import (
     padded_batch,
     panels,
     pictures,
+    seq2seq_graph,
     stateful_windows,
     style,
     tagged_text,
@@ -367,7 +368,51 @@ WAVES = {
     "wavefront, many steps": lambda: wavefront(layers=12, steps=10),
     "wavefront, one cell": lambda: wavefront(layers=1, steps=1),
 }
-FIGURES = NETWORKS | CELLS | CHECKPOINTS | WAVES | PLOTS | TEXTS
+SOURCE, TARGET = ["seventy", "three"], ["drei", "und", "siebzig"]
+#: From sequence to sequence.
+TRANSLATION = {
+    "seq2seq, first state": lambda: seq2seq_graph("first state", SOURCE, TARGET),
+    "seq2seq, every step": lambda: seq2seq_graph(
+        "every step", SOURCE, TARGET, highlight=["context"]
+    ),
+    "seq2seq, both": lambda: seq2seq_graph("both", SOURCE, TARGET, summary="mean"),
+    "seq2seq, both directions": lambda: seq2seq_graph(
+        "first state", list("abcde"), ["x"], summary="mean", bidirectional=True
+    ),
+    "seq2seq, attention": lambda: seq2seq_graph(
+        "attention", SOURCE, TARGET, weights=[0.9, 0.1], step=3, highlight=["context"]
+    ),
+    "seq2seq, first look": lambda: seq2seq_graph(
+        "attention", list("abcd"), ["x"], weights=[0.6, 0.2, 0.1, 0.1], step=1
+    ),
+    "seq2seq, look after": lambda: seq2seq_graph(
+        "attention",
+        ["one", "hundred", "six"],
+        list("hu"),
+        weights=[0.2, 0.5, 0.3],
+        look="after",
+        bidirectional=True,
+    ),
+    "seq2seq, last look": lambda: seq2seq_graph(
+        "attention", ["a"], ["x"], weights=[1], look="after", step=2, teacher_forcing=False
+    ),
+    "seq2seq, teacher forcing": lambda: seq2seq_graph(
+        "first state",
+        SOURCE,
+        TARGET,
+        teacher_forcing=True,
+        predicted=["vier", "und", "siebzig", "<eos>"],
+    ),
+    "seq2seq, free running": lambda: seq2seq_graph(
+        "every step",
+        SOURCE,
+        TARGET,
+        teacher_forcing=False,
+        predicted=["sieben", "und", "<eos>"],
+        highlight=["inputs"],
+    ),
+}
+FIGURES = TRANSLATION | NETWORKS | CELLS | CHECKPOINTS | WAVES | PLOTS | TEXTS
 
 
 @functools.cache

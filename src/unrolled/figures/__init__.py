@@ -17,6 +17,7 @@ from .palette import COLOURS
 from .panels import panels
 from .pictures import pictures
 from .plots import curves, heatmap
+from .seq2seq import seq2seq_graph
 from .shapes import task_shapes, unrolled_graphs
 from .states import hidden_states
 from .style import style
@@ -39,6 +40,7 @@ __all__ = [
     "padded_batch",
     "panels",
     "pictures",
+    "seq2seq_graph",
     "stateful_windows",
     "style",
     "tagged_text",

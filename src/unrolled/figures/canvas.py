@@ -274,12 +274,16 @@ class Canvas:
         muted: bool = False,
         dashed: bool = False,
         radius: float = CORNER,
+        width: float | None = None,
     ) -> None:
-        """Draw a line through the points, with an arrow head at its end."""
+        """Draw a line through the points, with an arrow head at its end.
+
+        A width, in points, is for lines whose thickness says something; their heads grow with it.
+        """
         shade = colour("muted" if muted else role)
         options = {
-            "mutation_scale": FONT_SIZE,
-            "linewidth": MUTED_WIDTH if muted else LINE_WIDTH,
+            "mutation_scale": FONT_SIZE + 2 * max(0.0, (width or 0.0) - LINE_WIDTH),
+            "linewidth": width or (MUTED_WIDTH if muted else LINE_WIDTH),
             "capstyle": "butt",
             "joinstyle": "miter",
             "zorder": 2,

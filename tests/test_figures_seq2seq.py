@@ -1,0 +1,223 @@
+"""The drawings of Part V: encoder and decoder, attention, beams, alignments."""
+
+import itertools
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from drawings import SOURCE, TARGET, artists, drawn, ends, names
+from unrolled.figures import seq2seq_graph
+from unrolled.figures.palette import colour
+
+CONTEXT = colour("series_1")
+
+
+@pytest.fixture(autouse=True)
+def _default_matplotlib():
+    with matplotlib.rc_context():
+        yield
+
+
+def written(figure, start):
+    """Return the texts whose names begin with a word, by what follows it."""
+    named, _ = artists(figure)
+    start = f"text-{start}-"
+    return {gid.removeprefix(start): a.get_text() for gid, a in named.items() if start in gid}
+
+
+def edge(artist):
+    return to_hex(artist.get_edgecolor())
+
+
+# Encoder and decoder.
+
+
+def test_the_decoder_reads_the_true_tokens_one_step_late():
+    figure = drawn("seq2seq, first state")
+    assert list(written(figure, "source").values()) == SOURCE
+    assert list(written(figure, "input").values()) == ["<bos>", *TARGET]
+    assert list(written(figure, "output").values()) == [*TARGET, "<eos>"]
+
+
+def test_time_runs_to_the_right_and_what_is_one_vector_touches():
+    _, places = artists(drawn("seq2seq, every step"))
+    columns = [f"box-encoder-{k}" for k in (1, 2)] + [f"box-decoder-{k}" for k in (1, 2, 3, 4)]
+    for one, other in itertools.pairwise(columns):
+        assert places[one].x1 < places[other].x0
+        assert places[one].y0 == pytest.approx(places[other].y0)
+    for k in (1, 2, 3, 4):
+        token, context = places[f"box-input-{k}"], places[f"box-context-{k}"]
+        assert (token.x0, token.x1) == pytest.approx((context.x0, context.x1))
+        assert 0 < token.y0 - context.y1 < 0.05 < places[f"box-decoder-{k}"].y0 - token.y1
+
+
+@pytest.mark.parametrize(
+    ("name", "ways"),
+    [
+        ("seq2seq, first state", {"context-decoder-1"}),
+        ("seq2seq, every step", {f"context-context-{k}" for k in (1, 2, 3, 4)}),
+        (
+            "seq2seq, both",
+            {"context-decoder-1", *(f"context-context-{k}" for k in (1, 2, 3, 4))},
+        ),
+        ("seq2seq, attention", {"context-context-3"}),
+        ("seq2seq, look after", {"context-output-2"}),
+    ],
+)
+def test_where_the_context_goes(name, ways):
+    figure = drawn(name)
+    arrows = names(figure, "arrow")
+    assert {arrow for arrow in arrows if arrow.startswith("context-")} == ways
+    # Only attention lets the decoder begin with a state of the encoder, beside the context.
+    assert ("encoder-decoder" in arrows) == name.endswith(("attention", "after"))
+    named, places = artists(figure)
+    for way in ways:
+        end = ends(named[f"arrow-{way}"])[1]
+        box = places[f"box-{way.removeprefix('context-')}"]
+        assert box.padded(0.01).contains(*end)
+        assert not box.padded(-0.01).contains(*end)
+
+
+@pytest.mark.parametrize(
+    ("name", "states", "shares"),
+    [
+        ("seq2seq, first state", ["2"], [1]),
+        ("seq2seq, both", ["1", "2"], [0.5, 0.5]),
+        ("seq2seq, attention", ["1", "2"], [0.9, 0.1]),
+        ("seq2seq, first look", ["1", "2", "3", "4"], [0.6, 0.2, 0.1, 0.1]),
+    ],
+)
+def test_a_larger_weight_is_a_thicker_arrow(name, states, shares):
+    named, places = artists(drawn(name))
+    pattern = re.compile(r"arrow-encoder-(\d)-context")
+    mixed = {hit[1]: named[gid] for gid in named if (hit := pattern.fullmatch(gid))}
+    assert list(mixed) == states
+    widths = [arrow.get_linewidth() for arrow in mixed.values()]
+    # Equal steps of weight are equal steps of width.
+    assert widths == pytest.approx([0.8 + 4.7 * share for share in shares])
+    for state, arrow in mixed.items():
+        start, end = ends(arrow)
+        assert places[f"box-encoder-{state}"].y1 == pytest.approx(start[1], abs=0.02)
+        assert places["box-context"].y0 == pytest.approx(end[1], abs=0.02)
+        assert edge(arrow) == CONTEXT
+    if "state" not in name and "both" not in name:
+        assert written(drawn(name), "weight") == dict(
+            zip(states, map("{:.2g}".format, shares), strict=True)
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "after"),
+    [
+        ("seq2seq, attention", 2, False),
+        ("seq2seq, first look", 0, False),
+        ("seq2seq, look after", 2, True),
+        ("seq2seq, last look", 2, True),
+    ],
+)
+def test_the_state_that_asks_is_the_one_before_the_step_or_that_of_the_step(name, state, after):
+    named, places = artists(drawn(name))
+    assert named["text-query"].get_text() == f"query: $s_{{{state}}}$"
+    dot = places["dot-query"]
+    if state:
+        assert places[f"box-decoder-{state}"].x1 < dot.x0
+    if following := places.get(f"box-decoder-{state + 1}"):
+        assert dot.x1 < following.x0
+    start, end = ends(named["arrow-query-context"])
+    assert dot.contains(*start)
+    assert places["box-context"].y1 == pytest.approx(end[1], abs=0.02)
+    step = state if after else state + 1
+    assert named["text-context"].get_text() == f"$c_{{{step}}}$"
+
+
+def test_what_stands_out_and_what_steps_back():
+    named, _ = artists(drawn("seq2seq, attention"))
+    muted = colour("muted")
+    bright = {gid for gid, a in named.items() if gid.startswith("box-") and edge(a) != muted}
+    assert bright == {"box-context", "box-context-3"}
+    named, _ = artists(drawn("seq2seq, free running"))
+    bright = {gid for gid, a in named.items() if gid.startswith("box-") and edge(a) != muted}
+    assert bright == {"box-input-1", "box-input-2", "box-input-3"}
+    assert edge(named["arrow-output-1-input-2"]) == colour("output")
+
+
+def test_what_is_new_stands_where_the_rest_stood():
+    plain, looking = (artists(drawn(f"seq2seq, {kind}")) for kind in ("first state", "attention"))
+    corner = [places["box-encoder-1"].p0 for _, places in (plain, looking)]
+    shared = [gid for gid in plain[0] if gid.startswith("box-")]
+    assert len(shared) == 2 + 2 + 1 + 3 * 4
+    for gid in shared:
+        moved = [
+            places[gid].p0 - start
+            for (_, places), start in zip((plain, looking), corner, strict=True)
+        ]
+        assert moved[0] == pytest.approx(moved[1], abs=1e-6), gid
+
+
+def test_free_running_feeds_what_was_said_and_teacher_forcing_the_truth():
+    free = drawn("seq2seq, free running")
+    assert list(written(free, "input").values()) == ["<bos>", "sieben", "und"]
+    assert list(written(free, "output").values()) == ["✗ sieben", "und", "✗ <eos>"]
+    assert {"output-1-input-2", "output-2-input-3"} <= set(names(free, "arrow"))
+    forced = drawn("seq2seq, teacher forcing")
+    assert list(written(forced, "input").values()) == ["<bos>", *TARGET]
+    assert written(forced, "output")["1"] == "✗ vier"
+    assert not [name for name in names(forced, "arrow") if name.startswith("output-")]
+    titles = [artists(figure)[0]["text-decoder"].get_text() for figure in (free, forced)]
+    assert titles == ["decoder, free running", "decoder, teacher forcing"]
+
+
+def test_an_encoder_of_both_directions_has_pairs_of_states():
+    named, places = artists(drawn("seq2seq, look after"))
+    for k in (1, 2, 3):
+        low, high = places[f"box-encoder-{k}"], places[f"box-encoder-{k}-backward"]
+        assert 0 < high.y0 - low.y1 < 0.05
+    for name, sign in (("encoder-1-2", 1), ("encoder-2-1-backward", -1)):
+        start, end = ends(named[f"arrow-{name}"])
+        assert np.sign(end[0] - start[0]) == sign
+    # From both ends, not from one state: it begins at the panel.
+    start = ends(named["arrow-encoder-decoder"])[0]
+    assert start[0] > places["box-encoder-3"].x1 + 0.1
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"kind": "last"}, "kind is 'last'; expected one of 'first state', 'every step', 'both'"),
+        ({"summary": "max"}, "summary is 'max'; expected one of 'last', 'mean'"),
+        ({"look": "during"}, "look is 'during'; expected one of 'before', 'after'"),
+        ({"highlight": ["query"]}, "highlight is 'query'; expected one of 'encoder', 'context'"),
+        ({"source": "seventy three"}, "source is 'seventy three'; expected a list of pieces"),
+        ({"target": []}, "target is empty; expected one piece or more"),
+        ({"target": [7]}, "target is [7]; expected a list of pieces"),
+        ({"weights": [0.9, 0.1]}, "weights was given with 'both'; expected it with 'attention'"),
+        ({"kind": "attention"}, "weights is None; expected, with attention, a weight for each"),
+        (
+            {"kind": "attention", "weights": [1]},
+            "weights has shape (1,); expected (source,) = (2,), a weight for each piece of source",
+        ),
+        (
+            {"kind": "attention", "weights": [2, -1]},
+            "weights goes from -1 to 2; expected weights from 0 to 1: are these scores before",
+        ),
+        (
+            {"kind": "attention", "weights": [0.5, 0.1]},
+            "weights of one step add to 0.6; expected 1",
+        ),
+        (
+            {"kind": "attention", "weights": [1, 0], "summary": "mean"},
+            "summary is 'mean' with attention, which has weights instead",
+        ),
+        ({"kind": "attention", "weights": [1, 0], "step": 5}, "step is 5; expected 1 to 4"),
+        ({"bidirectional": True}, "bidirectional was given with summary 'last', whose two ends"),
+        ({"predicted": ["drei", "<eos>"]}, "predicted has 2 tokens; expected 4, one for each"),
+        ({"target": list("dreiundsiebzig")}, "inches and 7.0 are there; show fewer or shorter"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(changed, words):
+    arguments = {"kind": "both", "source": SOURCE, "target": TARGET} | changed
+    with pytest.raises(ValueError, match=re.escape(words)):
+        seq2seq_graph(**arguments)
