@@ -1,9 +1,11 @@
 """Sampling against the probabilities that were asked for; greedy decoding against a slow loop."""
 
+import itertools
+
 import pytest
 import torch
 
-from unrolled.decoding import greedy, sample
+from unrolled.decoding import beam_search, greedy, sample
 from unrolled.layers import RNN
 from unrolled.models import LanguageModel
 
@@ -158,3 +160,119 @@ def test_greedy_refuses_what_does_not_fit(wrong, error, message):
     arguments = {"bos": torch.tensor([0]), "eos": 1, "max_steps": 3} | wrong
     with pytest.raises(error, match=message):
         greedy(constant, None, **arguments)
+
+
+# --- Beam search ----------------------------------------------------------------------------------
+
+EOS = 2
+
+
+def toy(seed, batch=3, vocab=4):
+    """A model of random weights, whose every token depends on all before, and its start."""
+    torch.manual_seed(seed)
+    model = LanguageModel(vocab, layer=RNN(3, 5)).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4)
+    bos = torch.randint(vocab, (batch,))
+    return model, bos, {"eos": EOS, "max_steps": 4}
+
+
+def score(model, bos, tokens):
+    """The log-probability of a sequence up to its first end token."""
+    total, state, read = 0.0, None, bos[None]
+    for token in tokens:
+        log_probs, state = model.step(read, state)
+        total += log_probs[0, token].item()
+        if token == EOS:
+            break
+        read = torch.tensor([token])
+    return total
+
+
+def exhaustive(model, bos, max_steps, penalty, vocab=4):
+    """All sequences of a tree, the best first: their scores, and their tokens with the ends."""
+    found = {}
+    for tokens in itertools.product(range(vocab), repeat=max_steps):
+        if EOS in tokens:
+            length = tokens.index(EOS) + 1
+            tokens = tokens[:length] + (EOS,) * (max_steps - length)
+        else:
+            length = max_steps
+        with torch.no_grad():
+            found[tokens] = score(model, bos, tokens) / length**penalty
+    return sorted(found.items(), key=lambda item: -item[1])
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_beam_as_wide_as_the_tree_finds_all_in_order(seed, penalty):
+    model, bos, options = toy(seed)
+    beams = beam_search(model.step, None, bos=bos, beam_size=256, length_penalty=penalty, **options)
+    for row in range(3):
+        expected = exhaustive(model, bos[row], 4, penalty)
+        assert [tuple(tokens) for tokens in beams.tokens[row, : len(expected)].tolist()] == [
+            tokens for tokens, _ in expected
+        ]
+        scores = torch.tensor([value for _, value in expected], dtype=torch.float64)
+        torch.testing.assert_close(beams.scores[row, : len(expected)], scores)
+        assert (beams.scores[row, len(expected) :] == -torch.inf).all()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_beam_of_one_is_greedy(seed):
+    model, bos, options = toy(seed, batch=5)
+    beams = beam_search(model.step, None, bos=bos, beam_size=1, **options)
+    assert torch.equal(beams.tokens[:, 0], greedy(model.step, None, bos=bos, **options))
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+@pytest.mark.parametrize("beam_size", [2, 3])
+def test_a_narrow_beam_equals_a_slow_one(beam_size, penalty):
+    better = 0
+    for seed in range(25):
+        model, bos, options = toy(seed, batch=1)
+        kept = [((), 0.0)]  # tokens, log-probability
+        for _ in range(options["max_steps"]):
+            grown = []
+            for tokens, total in kept:
+                if EOS in tokens:
+                    grown.append((tokens, total))
+                    continue
+                with torch.no_grad():
+                    grown += [((*tokens, t), score(model, bos[0], (*tokens, t))) for t in range(4)]
+            grown.sort(key=lambda item: -item[1] / len(item[0]) ** penalty)
+            kept = grown[:beam_size]
+        beams = beam_search(
+            model.step, None, bos=bos, beam_size=beam_size, length_penalty=penalty, **options
+        )
+        for place, (tokens, total) in enumerate(kept):
+            assert beams.tokens[0, place, : len(tokens)].tolist() == list(tokens)
+            found = beams.scores[0, place].item()
+            assert found == pytest.approx(total / len(tokens) ** penalty, abs=1e-10)
+        likeliest = greedy(model.step, None, bos=bos, **options)[0].tolist()
+        better += beams.tokens[0, 0].tolist()[: len(likeliest)] != likeliest
+    assert better  # or the search would never matter
+
+
+def test_a_beam_of_a_batch_is_that_of_each_row():
+    model, bos, options = toy(3, batch=4)
+    together = beam_search(model.step, None, bos=bos, beam_size=3, **options)
+    for row in range(4):
+        alone = beam_search(model.step, None, bos=bos[row : row + 1], beam_size=3, **options)
+        steps = alone.tokens.shape[2]
+        assert torch.equal(together.tokens[row, :, :steps], alone.tokens[0])
+        assert (together.tokens[row, :, steps:] == EOS).all()
+        torch.testing.assert_close(together.scores[row], alone.scores[0])
+
+
+def test_beam_search_names_what_is_wrong():
+    options = {"bos": torch.zeros(2, dtype=torch.int64), "eos": 1, "max_steps": 3}
+    with pytest.raises(ValueError, match="beam_size is 0; expected a whole number of at least 1"):
+        beam_search(constant, None, beam_size=0, **options)
+    with pytest.raises(ValueError, match="length_penalty is -1; expected 0 or more"):
+        beam_search(constant, None, beam_size=2, length_penalty=-1, **options)
+    with pytest.raises(ValueError, match="max_steps is 0"):
+        beam_search(constant, None, beam_size=2, **{**options, "max_steps": 0})
+    with pytest.raises(ValueError, match=r"bos has shape \(2, 1\)"):
+        beam_search(constant, None, beam_size=2, **{**options, "bos": options["bos"][:, None]})

@@ -1,12 +1,19 @@
 """What is measured, against values that are known."""
 
 import math
+from collections import Counter
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from unrolled.metrics import accuracy, bits_per_character, exact_match, perplexity
+from unrolled.metrics import (
+    accuracy,
+    bits_per_character,
+    corpus_bleu,
+    exact_match,
+    perplexity,
+)
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 96, 30_000])
@@ -109,3 +116,70 @@ def test_exact_match_counts_whole_answers():
         exact_match([], [])
     with pytest.raises(TypeError, match="an answer is a tensor"):
         exact_match([torch.ones(2)], [torch.ones(2)])
+
+
+# --- BLEU: against the definition -----------------------------------------------------------------
+
+SAID = ["the cat sat on the mat", "he eats a green apple", "it is cold here today , is it not ?"]
+RIGHT = [
+    "the cat sat on a mat",
+    "he is eating a green apple",
+    "today it is cold here , is it not ?",
+]
+
+
+def slow_bleu(predicted, expected):
+    """Papineni et al. 2002 for words between spaces, with several right translations each."""
+
+    def grams(words, n):
+        return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+
+    matched, came, ours, theirs = [0] * 4, [0] * 4, 0, 0
+    for said, rights in zip(predicted, expected, strict=True):
+        words, others = said.split(), [right.split() for right in rights]
+        ours += len(words)
+        theirs += min((abs(len(other) - len(words)), len(other)) for other in others)[1]
+        for n in range(1, 5):
+            most = Counter()
+            for other in others:
+                most |= grams(other, n)
+            matched[n - 1] += (grams(words, n) & most).total()
+            came[n - 1] += grams(words, n).total()
+    precisions = [100 * m / c for m, c in zip(matched, came, strict=True)]
+    brevity = min(1.0, math.exp(1 - theirs / ours))
+    return brevity * math.exp(sum(map(math.log, precisions)) / 4), precisions, brevity
+
+
+def test_bleu_equals_its_definition():
+    bleu = corpus_bleu(SAID, RIGHT)
+    score, precisions, brevity = slow_bleu(SAID, [[right] for right in RIGHT])
+    assert bleu.score == pytest.approx(score, abs=1e-9)
+    assert bleu.precisions == pytest.approx(precisions, abs=1e-9)
+    assert bleu.brevity_penalty == pytest.approx(brevity)
+    assert brevity < 1
+    assert bleu.signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+
+
+def test_several_right_translations_count_together():
+    several = [[RIGHT[0], SAID[0]], [RIGHT[1]], [RIGHT[2], "today it is cold , is it ?"]]
+    bleu = corpus_bleu(SAID, several)
+    assert bleu.score == pytest.approx(slow_bleu(SAID, several)[0], abs=1e-9)
+    assert bleu.score > corpus_bleu(SAID, RIGHT).score
+    assert bleu.signature.startswith("nrefs:var|")
+    assert corpus_bleu(SAID, [[right] for right in RIGHT]) == corpus_bleu(SAID, RIGHT)
+
+
+def test_bleu_is_100_for_the_right_and_0_for_nothing_in_common():
+    assert corpus_bleu(RIGHT, RIGHT).score == pytest.approx(100)
+    assert corpus_bleu(["w x y z v"] * 3, RIGHT).score == 0
+
+
+def test_bleu_names_what_is_wrong():
+    with pytest.raises(ValueError, match="2 translations came for 3 expected ones"):
+        corpus_bleu(SAID[:2], RIGHT)
+    with pytest.raises(ValueError, match="0 translations came"):
+        corpus_bleu([], [])
+    with pytest.raises(TypeError, match="a single text came; expected a list of texts"):
+        corpus_bleu(SAID[0], RIGHT)
+    with pytest.raises(ValueError, match="translation 1 has no right one"):
+        corpus_bleu(SAID, [RIGHT[0], [], RIGHT[2]])

@@ -12,6 +12,7 @@ from unrolled.data.captions import (
     scanned_digits,
 )
 from unrolled.data.corpora import Corpus, corpus
+from unrolled.data.dates import date_pairs
 from unrolled.data.memory import (
     AddingBatches,
     CopyingBatches,
@@ -83,6 +84,7 @@ __all__ = [
     "closing_quotes",
     "colour_letters",
     "corpus",
+    "date_pairs",
     "handwritten_numbers",
     "highlighting",
     "intents",
