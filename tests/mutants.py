@@ -45,6 +45,9 @@ MEMORY = "tests/test_memory.py"
 RUNS_MEMORY = "tests/test_runs_memory.py"
 RUNS_TRUNCATION = "tests/test_runs_truncation.py"
 EXPLORER = "tests/test_figures_explorer.py"
+ATTENTION = "tests/test_attention.py"
+SEQ2SEQ = "tests/test_seq2seq.py"
+PAIRS = "tests/test_pairs.py"
 
 MUTANTS = [
     Mutant("bias forgotten", "cells.py", "self.weight_ih, self.bias)", "self.weight_ih)", CELLS),
@@ -2271,5 +2274,179 @@ MUTANTS = [
         "o * ACTIVATIONS[self.output](c)",
         "o * torch.tanh(c)",
         RUNS_LSTM,
+    ),
+    Mutant(
+        "a row that may look nowhere", "attention.py", ".masked_fill(nowhere, 0.0)", "", ATTENTION
+    ),
+    Mutant(
+        "weights left where may not be looked",
+        "attention.py",
+        "scores.softmax(dim=-1).masked_fill(~mask, 0.0)",
+        "scores.softmax(dim=-1)",
+        ATTENTION,
+    ),
+    Mutant(
+        "padding in the values",
+        "attention.py",
+        "values.masked_fill(unseen, 0.0)",
+        "values",
+        ATTENTION,
+    ),
+    Mutant(
+        "padding in the keys", "attention.py", "keys.masked_fill(unseen, 0.0)", "keys", ATTENTION
+    ),
+    Mutant(
+        "idle queries",
+        "attention.py",
+        "query = query.masked_fill(~mask.any(dim=2)[:, :, None], 0.0)",
+        "pass",
+        ATTENTION,
+    ),
+    Mutant(
+        "the root of the keys forgotten",
+        "attention.py",
+        "scores / math.sqrt(query.shape[2])",
+        "scores / query.shape[2]",
+        ATTENTION,
+    ),
+    Mutant(
+        "no tanh in the additive score",
+        "attention.py",
+        "self.weight_score(torch.tanh(sums))",
+        "self.weight_score(sums)",
+        ATTENTION,
+    ),
+    Mutant(
+        "weights that never see the keys",
+        "attention.py",
+        "self.weight_query(query)[:, :, None] + projected[:, None]",
+        "self.weight_query(query)[:, :, None] + 0 * projected[:, None]",
+        ATTENTION,
+    ),
+    Mutant(
+        "the decoder looks at itself",
+        "models.py",
+        "context, weights = self.attention.look(outputs, keys, values, mask)",
+        "context, weights = self.attention.look(outputs, keys, 0 * values, mask)",
+        SEQ2SEQ,
+    ),
+    Mutant(
+        "the query of the first step for all",
+        "models.py",
+        "query = final_hidden(new)[:, None]",
+        "query = final_hidden(state.layer)[:, None]",
+        SEQ2SEQ,
+    ),
+    Mutant(
+        "the padding in the mean of transformed outputs",
+        "models.py",
+        "torch.tanh(self.transform(outputs)) * encoded.mask[:, :, None]",
+        "torch.tanh(self.transform(outputs))",
+        SEQ2SEQ,
+    ),
+    Mutant(
+        "a mean over padded steps",
+        "models.py",
+        "outputs.sum(dim=1) / encoded.mask.sum(dim=1, keepdim=True)",
+        "outputs.mean(dim=1)",
+        SEQ2SEQ,
+    ),
+    Mutant(
+        "the bridge forgotten",
+        "models.py",
+        "encoded.state if self.bridge is None else self.bridge(summary)",
+        "self.layer.initial_state(len(summary))",
+        SEQ2SEQ,
+    ),
+    Mutant(
+        "a source read without its lengths",
+        "models.py",
+        "return self.decoder.start(self.encoder(source, source_lengths))",
+        "return self.decoder.start(self.encoder(source, None))",
+        SEQ2SEQ,
+    ),
+    Mutant(
+        "the decoder's state not handed on",
+        "models.py",
+        "return self.read_out(outputs), DecoderState(new, state.memory)",
+        "return self.read_out(outputs), state",
+        SEQ2SEQ,
+    ),
+    Mutant(
+        "states stay in their rows",
+        "decoding.py",
+        "state = map_state(lambda part, rows=rows: part[rows], state)",
+        "state = map_state(lambda part: part.repeat_interleave(rows.max() + 1, 0)[: len(rows)], state)",
+        DECODING,
+    ),
+    Mutant(
+        "an ended sequence goes on",
+        "decoding.py",
+        "torch.where(ended[:, :, None], stay, log_probs.view(batch, beam, vocab))",
+        "log_probs.view(batch, beam, vocab)",
+        DECODING,
+    ),
+    Mutant(
+        "an ended sequence grows longer",
+        "decoding.py",
+        "lengths = lengths + ~ended",
+        "lengths = lengths + 1",
+        DECODING,
+    ),
+    Mutant(
+        "parents forgotten",
+        "decoding.py",
+        "before = sequences.gather(1, parents[:, :, None].expand(-1, -1, sequences.shape[2]))",
+        "before = sequences[:, :1].expand(-1, parents.shape[1], -1)",
+        DECODING,
+    ),
+    Mutant(
+        "scores added up in place of log-probabilities",
+        "decoding.py",
+        "total = totals.flatten(1).gather(1, best.indices)",
+        "total = best.values",
+        DECODING,
+    ),
+    Mutant(
+        "the first right translation alone",
+        "metrics.py",
+        "most = max(map(len, several))",
+        "most = 1",
+        METRICS,
+    ),
+    Mutant(
+        "targets not shifted",
+        "data/pairs.py",
+        "target_in = target_out.roll(1, dims=1)",
+        "target_in = target_out.clone()",
+        PAIRS,
+    ),
+    Mutant(
+        "the end token not asked for",
+        "data/pairs.py",
+        "torch.arange(target_out.shape[1]) < self.target_lengths[rows][:, None]",
+        "torch.arange(target_out.shape[1]) < self.target_lengths[rows][:, None] - 1",
+        PAIRS,
+    ),
+    Mutant(
+        "a number in both parts",
+        "data/numbers.py",
+        "learnt, tested = numbers[:train], numbers[train:]",
+        "learnt, tested = numbers[:train], numbers[train - 1 :]",
+        PAIRS,
+    ),
+    Mutant(
+        "a zero for every zero",
+        "data/numbers.py",
+        '(_DIGITS[0] if gap and said else "")',
+        '(_DIGITS[0] if gap else "")',
+        PAIRS,
+    ),
+    Mutant(
+        "dates of other days",
+        "data/dates.py",
+        "date(1950, 1, 1), 36_525",
+        "date(1949, 1, 1), 36_525",
+        PAIRS,
     ),
 ]
