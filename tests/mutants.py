@@ -2376,7 +2376,7 @@ MUTANTS = [
         "states stay in their rows",
         "decoding.py",
         "state = map_state(lambda part, rows=rows: part[rows], state)",
-        "state = map_state(lambda part: part.repeat_interleave(rows.max() + 1, 0)[: len(rows)], state)",
+        "state = map_state(lambda part, rows=rows.sort().values: part[rows], state)",
         DECODING,
     ),
     Mutant(
