@@ -10,6 +10,7 @@ from matplotlib.text import Text
 from unrolled.figures import (
     activation_text,
     bars,
+    beam_tree,
     cell_diagram,
     checkpointing,
     cliff,
@@ -369,8 +370,30 @@ WAVES = {
     "wavefront, one cell": lambda: wavefront(layers=1, steps=1),
 }
 SOURCE, TARGET = ["seventy", "three"], ["drei", "und", "siebzig"]
+#: A beam of two: the greedy path is not the best.
+BEAM = {
+    ("vier",): -1.3,
+    ("drei",): -0.4,
+    ("drei", "und"): -0.6,
+    ("drei", "hundert"): -1.9,
+    ("vier", "und"): -1.35,
+    ("vier", "<eos>"): -4.1,
+    ("drei", "und", "zwei"): -1.9,
+    ("drei", "und", "acht"): -2.2,
+    ("vier", "und", "acht"): -1.5,
+    ("drei", "und", "zwei", "<eos>"): -1.95,
+    ("vier", "und", "acht", "<eos>"): -1.6,
+}
+DROPPED = {("drei", "hundert"), ("vier", "<eos>"), ("drei", "und", "acht")}
 #: From sequence to sequence.
 TRANSLATION = {
+    "beam": lambda: beam_tree(BEAM, set(BEAM) - DROPPED),
+    "beam, one way": lambda: beam_tree(
+        {("W",): -0.1, ("W", "<eos>"): -12.25}, [("W",), ("W", "<eos>")]
+    ),
+    "beam, nothing ended": lambda: beam_tree(
+        {tuple("abcd"[:k]): -k for k in (1, 2, 3, 4)} | {("b",): -1.5, ("c",): -9}, [("b",)]
+    ),
     "seq2seq, first state": lambda: seq2seq_graph("first state", SOURCE, TARGET),
     "seq2seq, every step": lambda: seq2seq_graph(
         "every step", SOURCE, TARGET, highlight=["context"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from drawings import SOURCE, TARGET, artists, drawn, ends, names
-from unrolled.figures import seq2seq_graph
+from drawings import BEAM, DROPPED, SOURCE, TARGET, artists, drawn, ends, names
+from unrolled.figures import beam_tree, seq2seq_graph
 from unrolled.figures.palette import colour
 
 CONTEXT = colour("series_1")
@@ -221,3 +221,86 @@ def test_what_cannot_be_drawn_is_refused(changed, words):
     arguments = {"kind": "both", "source": SOURCE, "target": TARGET} | changed
     with pytest.raises(ValueError, match=re.escape(words)):
         seq2seq_graph(**arguments)
+
+
+# Beams.
+
+
+def tree():
+    """Return the boxes and the branches of the beam, by their prefixes."""
+    named, places = artists(drawn("beam"))
+    prefixes = [(), *BEAM]
+    boxes = {prefix: f"{number}" for number, prefix in enumerate(prefixes)}
+    assert {gid for gid in named if gid.startswith("box-")} == {f"box-{b}" for b in boxes.values()}
+    branches = {prefix: f"{boxes[prefix[:-1]]}-{boxes[prefix]}" for prefix in BEAM}
+    assert set(names(drawn("beam"), "line")) == set(branches.values())
+    return named, places, boxes, branches
+
+
+def test_a_branch_bears_the_last_token_and_a_box_the_whole_prefix():
+    named, _, boxes, branches = tree()
+    for prefix, score in BEAM.items():
+        assert named[f"text-{boxes[prefix]}"].get_text() == prefix[-1]
+        shown = [named[f"text-number-{branches[prefix]}"], named[f"text-score-{boxes[prefix]}"]]
+        last, whole = (float(text.get_text().replace("\N{MINUS SIGN}", "-")) for text in shown)
+        assert whole == score
+        assert last == pytest.approx(score - BEAM.get(prefix[:-1], 0), abs=1e-9)
+
+
+def test_a_beam_grows_to_the_right_with_the_best_on_top():
+    named, places, boxes, branches = tree()
+    place = {prefix: places[f"box-{name}"] for prefix, name in boxes.items()}
+    for prefix in BEAM:
+        assert place[prefix[:-1]].x1 < place[prefix].x0
+        start, end = ends(named[f"line-{branches[prefix]}"])
+        assert start == pytest.approx(
+            [place[prefix[:-1]].x1, sum(place[prefix[:-1]].intervaly) / 2], abs=0.02
+        )
+        assert end == pytest.approx([place[prefix].x0, sum(place[prefix].intervaly) / 2], abs=0.02)
+    for one, other in itertools.combinations(BEAM, 2):
+        if one[:-1] == other[:-1]:
+            assert (BEAM[one] > BEAM[other]) == (place[one].y0 > place[other].y0)
+
+
+def test_what_was_dropped_is_dashed_and_the_greedy_way_is_thick():
+    named, _, boxes, branches = tree()
+    assert len(DROPPED) == 3
+    greedy = {("drei", "und", "zwei", "<eos>")[:k] for k in (1, 2, 3, 4)}
+    for prefix in BEAM:
+        box, branch = named[f"box-{boxes[prefix]}"], named[f"line-{branches[prefix]}"]
+        assert (box.get_linestyle() != "solid") == (prefix in DROPPED)
+        assert (edge(box) == colour("muted")) == (prefix in DROPPED)
+        assert (branch.get_linewidth() > 3) == (prefix in greedy)
+        assert (edge(branch) == colour("series_2")) == (prefix in greedy)
+    ended = [boxes[p] for p in BEAM if p[-1] == "<eos>" and p not in DROPPED]
+    assert written(drawn("beam"), "mark") == dict(zip(ended, ("greedy", "best"), strict=True))
+
+
+def test_the_greedy_way_may_be_the_best_and_nothing_may_have_ended():
+    assert list(written(drawn("beam, one way"), "mark").values()) == ["greedy, best"]
+    assert list(written(drawn("beam, nothing ended"), "mark").values()) == ["greedy"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept", "words"),
+    [
+        ({}, [], "scores is empty; expected a log-probability for each prefix"),
+        ({("a", "b"): -1}, [], "scores has ('a', 'b') and not ('a',); expected all beginnings"),
+        ({("a",): 0.5}, [], "the score of ('a',) is 0.5, above that of its beginning"),
+        ({("a",): -1, ("a", "b"): -0.2}, [], "the score of ('a', 'b') is -0.2, above that of its"),
+        ({("a",): float("nan")}, [], "the score of ('a',) is nan"),
+        ({("a",): -1}, [("b",)], "kept has ('b',), which has no score"),
+        ({("a",): -1, ("a", "b"): -2}, [("a", "b")], "kept has ('a', 'b') and not ('a',)"),
+        ({("a" * 80,): -1}, [], "inches and 6.2 are there; show fewer steps or shorter tokens"),
+        ({(f"{k}",): -1 for k in range(30)}, [], "the tree has 30 ends, and there is room for 14"),
+    ],
+)
+def test_a_tree_that_cannot_be_drawn_is_refused(scores, kept, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        beam_tree(scores, kept)
+
+
+@pytest.mark.parametrize("prefix", ["drei", (), ["drei"]])
+def test_a_prefix_is_a_tuple_of_tokens(prefix):
+    with pytest.raises(TypeError, match="is no prefix; expected a tuple of tokens"):
+        beam_tree({("a",): -1}, [prefix])

@@ -7,6 +7,7 @@ returns a `matplotlib.figure.Figure`: as the last line of a notebook cell it sho
 from .activation import activation_text
 from .bars import bars
 from .batches import padded_batch
+from .beam import beam_tree
 from .cell import cell_diagram
 from .checkpointing import checkpointing
 from .cliff import cliff
@@ -29,6 +30,7 @@ __all__ = [
     "COLOURS",
     "activation_text",
     "bars",
+    "beam_tree",
     "cell_diagram",
     "checkpointing",
     "cliff",

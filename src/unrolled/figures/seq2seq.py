@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike
 from unrolled.checking import check_choice
 
 from .canvas import ROOM, Canvas, text_width
-from .style import SMALL_SIZE
 from .weights import check_pieces, check_weights, thickness
 
 KINDS = ("first state", "every step", "both", "attention")
@@ -336,7 +335,6 @@ class _Drawing:
                     (at, low + ALONG * (high - low)),
                     f"{weight:.2g}",
                     role=ROLE,
-                    size=SMALL_SIZE,
                     align=align,
                     muted=muted,
                 )
