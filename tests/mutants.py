@@ -240,8 +240,8 @@ MUTANTS = [
     Mutant(
         "classifier without lengths",
         "models.py",
-        "outputs, state = self.layer(self.embedding(tokens), lengths=lengths)",
-        "outputs, state = self.layer(self.embedding(tokens))",
+        "outputs, state = self.layer(self.embedding(tokens), lengths=lengths)\n        return self.read",
+        "outputs, state = self.layer(self.embedding(tokens))\n        return self.read",
         MODELS,
     ),
     Mutant(
@@ -282,8 +282,8 @@ MUTANTS = [
     Mutant(
         "state of the captioner not carried",
         "models.py",
-        "self.layer(x, state.layer)",
-        "self.layer(x)",
+        "self.layer(x, state.layer)\n        return self.read_out(outputs), CaptionerState",
+        "self.layer(x)\n        return self.read_out(outputs), CaptionerState",
         MODELS,
     ),
     Mutant(
@@ -314,7 +314,13 @@ MUTANTS = [
         "step(bos, state)  # (batch, vocab)\n        tokens",
         DECODING,
     ),
-    Mutant("greedy never stops early", "decoding.py", " and not ended.all()", "", DECODING),
+    Mutant(
+        "greedy never stops early",
+        "decoding.py",
+        "len(chosen) < max_steps and not ended.all()",
+        "len(chosen) < max_steps",
+        DECODING,
+    ),
     Mutant(
         "the unlikeliest", "decoding.py", "log_probs.argmax(1)", "log_probs.argmin(1)", DECODING
     ),
@@ -1660,25 +1666,10 @@ MUTANTS = [
     ),
     Mutant("everything is forgotten", "runs/ch05.py", ") < 0.2", ") < 0.9", RUNS_WORDS),
     Mutant(
-        "and without a rest", "data/captions.py", "if hundreds and rest:", "if hundreds:", CAPTIONS
-    ),
-    Mutant("and forgotten", "data/captions.py", 'words.append("and")', "pass", CAPTIONS),
-    Mutant("twenty by units", "data/captions.py", "if rest >= 20:", "if rest > 20:", CAPTIONS),
-    Mutant(
-        "zero has no name", "data/captions.py", "elif rest or not hundreds:", "elif rest:", CAPTIONS
-    ),
-    Mutant(
-        "a caption without an end",
-        "data/captions.py",
-        '[*self.cut(int(number)), "<eos>"]',
-        "self.cut(int(number))",
-        CAPTIONS,
-    ),
-    Mutant(
         "text past the end",
-        "data/captions.py",
-        'said = said[: said.index("<eos>")]',
-        'said = [token for token in said if token != "<eos>"]',
+        "data/pairs.py",
+        'said[: said.index("<eos>")] if',
+        '[token for token in said if token != "<eos>"] if',
         CAPTIONS,
     ),
     Mutant(
@@ -2276,13 +2267,17 @@ MUTANTS = [
         RUNS_LSTM,
     ),
     Mutant(
-        "a row that may look nowhere", "attention.py", ".masked_fill(nowhere, 0.0)", "", ATTENTION
+        "a text without an end",
+        "data/pairs.py",
+        '[*self.cut(text), "<eos>"]',
+        "self.cut(text)",
+        CAPTIONS,
     ),
     Mutant(
         "weights left where may not be looked",
         "attention.py",
-        "scores.softmax(dim=-1).masked_fill(~mask, 0.0)",
-        "scores.softmax(dim=-1)",
+        "weights.masked_fill(~mask, 0.0)",
+        "weights",
         ATTENTION,
     ),
     Mutant(
@@ -2415,7 +2410,7 @@ MUTANTS = [
         METRICS,
     ),
     Mutant(
-        "targets not shifted",
+        "targets of pairs not shifted",
         "data/pairs.py",
         "target_in = target_out.roll(1, dims=1)",
         "target_in = target_out.clone()",

@@ -72,7 +72,7 @@ def test_text_stops_at_the_first_end_token_and_needs_none():
 
 
 def test_unknown_wording_is_refused():
-    with pytest.raises(ValueError, match="by is 'syllables'; expected 'letters' or 'words'"):
+    with pytest.raises(ValueError, match="by is 'syllables'; expected one of 'letters', 'words'"):
         Wording("syllables")
 
 

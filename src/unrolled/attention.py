@@ -60,9 +60,8 @@ def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
             f"mask has shape {tuple(mask.shape)}; expected one that broadcasts to that of the "
             f"scores, {tuple(scores.shape)}"
         ) from None
-    nowhere = ~mask.any(dim=-1, keepdim=True)  # (..., 1)
-    scores = scores.masked_fill(~mask, -torch.inf).masked_fill(nowhere, 0.0)
-    return scores.softmax(dim=-1).masked_fill(~mask, 0.0)
+    weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)  # NaN where all is masked
+    return weights.masked_fill(~mask, 0.0)
 
 
 class Attention(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -11,31 +11,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from unrolled.data.vocab import Vocab
-
-UNITS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+from unrolled.checking import check_choice
+from unrolled.data.numbers import number_name
+from unrolled.data.pairs import Tokenizer
 
 SIZE = 8  # pixels, of a scan
 PLACES = 3  # scans side by side in a picture, at most
@@ -46,6 +24,7 @@ FIRST_HELD_OUT_SCAN = 1287
 DIGITS = (0.1, 0.3, 0.6)
 
 
+@cache
 def number_in_words(number: int) -> str:
     """Write a number from 0 to 999 in English words, without hyphens.
 
@@ -63,22 +42,11 @@ def number_in_words(number: int) -> str:
     """
     if number not in range(1000):
         raise ValueError(f"number is {number}; expected a whole number from 0 to 999")
-    hundreds, rest = divmod(number, 100)
-    tens, unit = divmod(rest, 10)
-    words = [UNITS[hundreds], "hundred"] if hundreds else []
-    if hundreds and rest:
-        words.append("and")
-    if rest >= 20:
-        words.append(TENS[tens - 2])
-        if unit:
-            words.append(UNITS[unit])
-    elif rest or not hundreds:
-        words.append(UNITS[rest])
-    return " ".join(words)
+    return number_name(number, "en")
 
 
-class Wording:
-    """Cut the names of numbers into tokens, and put tokens together again.
+class Wording(Tokenizer):
+    """Cut the names of the numbers from 0 to 999 into tokens, and put tokens together again.
 
     Parameters
     ----------
@@ -87,12 +55,6 @@ class Wording:
 
     Attributes
     ----------
-    vocab : Vocab
-        All tokens of all numbers, and ``"<bos>"`` and ``"<eos>"``.
-    bos : int
-        The start token.
-    eos : int
-        The end token.
     longest : int
         Tokens of the longest caption, the end token included.
 
@@ -112,29 +74,13 @@ class Wording:
     """
 
     def __init__(self, by: str = "letters") -> None:
-        if by not in ("letters", "words"):
-            raise ValueError(f"by is {by!r}; expected 'letters' or 'words'")
-        self.by = by
-        captions = [self.cut(number) for number in range(1000)]
-        self.vocab = Vocab([*chain.from_iterable(captions), "<bos>", "<eos>"])
-        self.bos, self.eos = self.vocab.encode(["<bos>", "<eos>"]).tolist()
-        self.longest = 1 + max(map(len, captions))
-
-    def cut(self, number: int) -> list[str]:
-        """Give the tokens of a number's name."""
-        name = number_in_words(number)
-        return list(name) if self.by == "letters" else name.split()
+        check_choice(("letters", "words"), by=by)
+        super().__init__(map(number_in_words, range(1000)), by)
+        self.longest = max(map(len, self.encode(range(1000))))
 
     def encode(self, numbers: Iterable[int]) -> list[Tensor]:
         """Give a caption for each number, ``int64``, ``(time,)``, with the end token."""
-        return [self.vocab.encode([*self.cut(int(number)), "<eos>"]) for number in numbers]
-
-    def text(self, tokens: Iterable[int]) -> str:
-        """Give what tokens say, up to the first end token."""
-        said = self.vocab.decode(tokens)
-        if "<eos>" in said:
-            said = said[: said.index("<eos>")]
-        return ("" if self.by == "letters" else " ").join(said)
+        return super().encode(number_in_words(int(number)) for number in numbers)
 
 
 def scanned_digits() -> tuple[Tensor, Tensor]:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from unrolled.data.captions import (
     FIRST_HELD_OUT_SCAN,
     SIZE,
-    UNITS,
     CaptionBatch,
     CaptionBatches,
     HandwrittenNumbers,
@@ -130,7 +129,7 @@ def rest_right(model: Captioner, pictures: NumberPictures, wording: Wording, wro
     said, expected = [], []
     for hundreds in range(1, 10):
         rows = (numbers // 100 == hundreds) & (numbers % 100 > 0)
-        word = UNITS[hundreds % 9 + 1 if wrong else hundreds]
+        word = number_in_words(hundreds % 9 + 1 if wrong else hundreds)
         letters = list(word) if wording.by == "letters" else [word]
         prefix = wording.vocab.encode(["<bos>", *letters]).expand(int(rows.sum()), -1)
         with torch.no_grad():
