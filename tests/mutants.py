@@ -240,8 +240,8 @@ MUTANTS = [
     Mutant(
         "classifier without lengths",
         "models.py",
-        "outputs, state = self.layer(self.embedding(tokens), lengths=lengths)\n        return self.read",
-        "outputs, state = self.layer(self.embedding(tokens))\n        return self.read",
+        "(self.embedding(tokens), lengths=lengths)\n        return self.read_out(self.pool",
+        "(self.embedding(tokens))\n        return self.read_out(self.pool",
         MODELS,
     ),
     Mutant(

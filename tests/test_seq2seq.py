@@ -5,6 +5,7 @@ import torch
 
 from unrolled.attention import AdditiveAttention, DotProductAttention, GeneralAttention
 from unrolled.data import PairBatch
+from unrolled.data.d2l import import_d2l
 from unrolled.decoding import greedy
 from unrolled.layers import GRU, LSTM, RNN, LSTMState, final_hidden, map_state
 from unrolled.models import (
@@ -16,6 +17,7 @@ from unrolled.models import (
     Decoder,
     Encoder,
     Seq2Seq,
+    masked_cross_entropy,
     seq2seq_loss,
 )
 
@@ -311,3 +313,25 @@ def test_bad_input_is_named():
         model(SOURCE.clone().fill_(7), LENGTHS, TARGET)
     with pytest.raises(ValueError, match=r"lengths .*0.*expected"):  # an empty sentence
         model(SOURCE, torch.tensor([5, 0, 1]), TARGET)
+
+
+def test_encoder_equals_that_of_d2l():
+    torch.manual_seed(0)
+    theirs = import_d2l().Seq2SeqEncoder(7, 3, 5, 2)
+    ours = Encoder(7, layer=GRU.from_torch(theirs.rnn))
+    ours.embedding.load_state_dict(theirs.embedding.state_dict())
+    outputs, state = theirs(SOURCE)
+    encoded = ours(SOURCE)
+    torch.testing.assert_close(encoded.outputs, outputs.transpose(0, 1))
+    torch.testing.assert_close(torch.stack(encoded.state), state)
+
+
+def test_loss_equals_that_of_d2l():
+    """d2l divides by all steps, here by those that count."""
+    torch.manual_seed(0)
+    logits, targets = torch.randn(3, 4, 8), torch.randint(8, (3, 4))
+    lengths = torch.tensor([4, 2, 1])
+    mask = torch.arange(4) < lengths[:, None]
+    theirs = import_d2l().MaskedSoftmaxCELoss()(logits, targets, lengths)  # (batch,)
+    ours = masked_cross_entropy(logits, targets, mask)
+    torch.testing.assert_close(ours * mask.sum(), theirs.sum() * 4)
