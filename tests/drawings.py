@@ -9,6 +9,7 @@ from matplotlib.text import Text
 
 from unrolled.figures import (
     activation_text,
+    attention_step,
     bars,
     beam_tree,
     cell_diagram,
@@ -385,8 +386,17 @@ BEAM = {
     ("vier", "und", "acht", "<eos>"): -1.6,
 }
 DROPPED = {("drei", "hundert"), ("vier", "<eos>"), ("drei", "und", "acht")}
+#: Weights of four states, their numbers, and the scores that give the weights.
+WEIGHTED = np.array([0.6, 0.2, 0.1, 0.1])
+STATES = np.array([[1, 0, 0.5], [0, 1, -2], [-1, 1, 0], [1, 1, 3]])
+SCORES = np.log(WEIGHTED) + 3
 #: From sequence to sequence.
 TRANSLATION = {
+    "look": lambda: attention_step(WEIGHTED, STATES[:, :2]),
+    "look, all of it": lambda: attention_step(
+        WEIGHTED, STATES, labels=["seven", "hundred", "and", "m"], scores=SCORES
+    ),
+    "look, one state": lambda: attention_step([1], [[0.25]], labels=["W" * 9]),
     "beam": lambda: beam_tree(BEAM, set(BEAM) - DROPPED),
     "beam, one way": lambda: beam_tree(
         {("W",): -0.1, ("W", "<eos>"): -12.25}, [("W",), ("W", "<eos>")]

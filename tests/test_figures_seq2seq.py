@@ -8,8 +8,20 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from drawings import BEAM, DROPPED, SOURCE, TARGET, artists, drawn, ends, names
-from unrolled.figures import beam_tree, seq2seq_graph
+from drawings import (
+    BEAM,
+    DROPPED,
+    SCORES,
+    SOURCE,
+    STATES,
+    TARGET,
+    WEIGHTED,
+    artists,
+    drawn,
+    ends,
+    names,
+)
+from unrolled.figures import attention_step, beam_tree, seq2seq_graph
 from unrolled.figures.palette import colour
 
 CONTEXT = colour("series_1")
@@ -304,3 +316,67 @@ def test_a_tree_that_cannot_be_drawn_is_refused(scores, kept, words):
 def test_a_prefix_is_a_tuple_of_tokens(prefix):
     with pytest.raises(TypeError, match="is no prefix; expected a tuple of tokens"):
         beam_tree({("a",): -1}, [prefix])
+
+
+# One look, in numbers.
+
+
+def number(text):
+    return float(text.replace("\N{MINUS SIGN}", "-"))
+
+
+def test_each_number_of_the_context_is_the_sum_beside_it():
+    named, places = artists(drawn("look, all of it"))
+    context = WEIGHTED @ STATES
+    for feature in (1, 2, 3):
+        shown = named[f"text-context-{feature}"].get_text()
+        terms = named[f"text-sum-{feature}"].get_text().removeprefix("= ").split(" + ")
+        pairs = [[number(part.strip("()")) for part in term.split(" × ")] for term in terms]
+        assert pairs == [[w, h] for w, h in zip(WEIGHTED, STATES[:, feature - 1], strict=True)]
+        assert number(shown) == pytest.approx(context[feature - 1])
+        row, beside = (places[f"text-{name}-{feature}"] for name in ("context", "sum"))
+        assert sum(row.intervaly) == pytest.approx(sum(beside.intervaly), abs=0.1)
+    assert "0.2 × (\N{MINUS SIGN}2)" in named["text-sum-3"].get_text()
+
+
+def test_a_state_shows_its_numbers_its_score_and_its_weight_above_each_other():
+    named, places = artists(drawn("look, all of it"))
+    for k in range(4):
+        rows = [f"state-{k + 1}-{feature}" for feature in (3, 2, 1)]
+        rows += [f"score-{k + 1}", f"softmax-{k + 1}"]
+        shown = [number(named[f"text-{row}"].get_text()) for row in rows]
+        assert shown[:3] == STATES[k, ::-1].tolist()
+        assert shown[3:] == pytest.approx([SCORES[k], WEIGHTED[k]], abs=0.006)
+        heights = [places[f"text-{row}"].y0 for row in rows]
+        assert heights == sorted(heights)
+        arrow = named[f"arrow-state-{k + 1}-context"]
+        start, end = ends(arrow)
+        assert heights[-1] < start[1] < end[1]
+        assert end[1] == pytest.approx(places["box-context-3"].y0, abs=0.02)
+        assert arrow.get_linewidth() == pytest.approx(0.8 + 4.7 * WEIGHTED[k])
+    assert {"text-row-weight"} == {gid for gid in artists(drawn("look"))[0] if "row" in gid}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"states": [1, 2]}, "states has shape (2,); expected (source, features), finite numbers"),
+        ({"states": [[np.nan], [1]]}, "states has shape (2, 1); expected (source, features), fin"),
+        ({"weights": [1]}, "weights has shape (1,); expected (source,) = (2,)"),
+        ({"labels": ["a"]}, "labels has 1 pieces; expected 2, one a state"),
+        ({"labels": "ab"}, "labels is 'ab'; expected a list of pieces"),
+        ({"scores": [1]}, "scores has shape (1,); expected (2,), a finite number a state"),
+        (
+            {"scores": [1, 2]},
+            "the softmax of scores is ['0.27', '0.73']; expected the weights, ['0.8', '0.2']",
+        ),
+        (
+            {"weights": [0.125] * 8, "states": [[0.5]] * 8},
+            "8 states of such numbers need",
+        ),
+    ],
+)
+def test_a_look_that_cannot_be_drawn_is_refused(changed, words):
+    arguments = {"weights": [0.8, 0.2], "states": [[1, 0], [0, 1]]} | changed
+    with pytest.raises(ValueError, match=re.escape(words)):
+        attention_step(**arguments)

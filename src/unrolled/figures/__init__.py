@@ -14,6 +14,7 @@ from .cliff import cliff
 from .distributions import distributions
 from .explorer import explorer
 from .graph import unrolled_graph
+from .mixing import attention_step
 from .palette import COLOURS
 from .panels import panels
 from .pictures import pictures
@@ -29,6 +30,7 @@ from .wavefront import wavefront
 __all__ = [
     "COLOURS",
     "activation_text",
+    "attention_step",
     "bars",
     "beam_tree",
     "cell_diagram",
