@@ -40,6 +40,8 @@ from unrolled.data.python_source import (
 from unrolled.data.roman import RomanBatches, RomanNumerals, roman_numeral, roman_numerals
 from unrolled.data.sentences import Intents, Opinions, intents, opinions
 from unrolled.data.sequences import LengthBatches, SequenceBatch
+from unrolled.data.subwords import Subwords
+from unrolled.data.translation import SplitPairs, references, translation_pairs
 from unrolled.data.vocab import Vocab
 from unrolled.data.windows import ContiguousWindows, MaskedWindow, RandomWindows, Window
 from unrolled.data.words import LanguageWords, language_words
@@ -71,7 +73,9 @@ __all__ = [
     "RomanBatches",
     "RomanNumerals",
     "SequenceBatch",
+    "SplitPairs",
     "Statements",
+    "Subwords",
     "TaggedText",
     "TextPairs",
     "TextTokens",
@@ -94,8 +98,10 @@ __all__ = [
     "number_words",
     "opinions",
     "prose_or_program",
+    "references",
     "roman_numeral",
     "roman_numerals",
     "scanned_digits",
     "tagged_statements",
+    "translation_pairs",
 ]
