@@ -453,8 +453,8 @@ PAIRS = Exercise(
         Mistake(_mask_from_the_source_lengths, _MASK_OF_SOURCE),
         Mistake(
             _mask_from_the_inputs,
-            "Your mask comes from what is read, which goes on by one step where a shorter row is "
-            "cut: make it from the lengths of the targets.",
+            "Your mask comes from what is read, where a shorter row holds its end as well, one "
+            "token more than it has to say: make it from the lengths of the targets.",
         ),
     ),
 )
@@ -505,6 +505,18 @@ def _step_cases(draw: Draw) -> list[Case]:
         case("a state of zeros", batch, hidden, embedded, size, zeros=True),
         case("a batch of one", 1, hidden, embedded, size),
     ]
+
+
+def _run_step(submission: Answer, arguments: dict[str, Any]) -> dict[str, Any]:
+    came = submission(*arguments.values())
+    if not isinstance(came, tuple) or len(came) != 2:
+        return {"answer": kind_of(came)}
+    logits, state = came
+    sizes = [tuple(getattr(result, "shape", ())) for result in (state, logits)]
+    if sizes == [(len(arguments["h"]), arguments[n].shape[0]) for n in ("bias_out", "bias")]:
+        return {"answer": "the state and then the logits"}
+    # The state first: where it is wrong, the logits must be wrong, too.
+    return {"answer": "the logits and then the state", "state": state, "logits": logits}
 
 
 def _next_state(x, h, weight_ih, weight_hh, bias):
@@ -672,7 +684,8 @@ STEP = Exercise(
     title="One step of the decoder",
     solution=decoder_step,
     cases=_step_cases,
-    results=("logits", "state"),
+    run=_run_step,
+    results=("answer", "state", "logits"),
     axes={
         "token": ("batch",),
         "h": ("batch", "hidden"),
@@ -890,10 +903,22 @@ def _search_cases(draw: Draw) -> list[Case]:
             max_steps=4,
         ),
         case("a hypothesis that ends early and wins", 2, _ended_ones_lost),
-        case("a hypothesis that ends early and loses", 3, _first_end_taken, end=0.5),
+        case(
+            "a hypothesis that ends early and loses",
+            3,
+            _first_end_taken,
+            _likeliest_first_token_only,
+            end=0.5,
+        ),
         case("an ended hypothesis that loses its place", 3, _ended_ones_keep_their_place, end=-2.0),
         case("ended hypotheses that take up places", 3, _places_of_the_ended_filled_up, end=-2.0),
-        case("a short sequence and a long one", 3, _divided_by_the_length, _ended_ones_lost),
+        case(
+            "a short sequence and a long one",
+            3,
+            _divided_by_the_length,
+            _ended_ones_lost,
+            _ended_ones_go_on_until_one_is_best,
+        ),
         case("a best sequence that is cut", 3, _ended_ones_preferred, max_steps=4, end=-1.0),
         case("no end at all", 2, end=-50.0),
         case("a beam of 1", 1),
@@ -933,6 +958,14 @@ def _last_beam(log_probs_of, bos, eos, beam_size, max_steps):
 
 def _greedy(log_probs_of, bos, eos, beam_size, max_steps):
     return beam_search(log_probs_of, bos, eos, 1, max_steps)
+
+
+def _likeliest_first_token_only(log_probs_of, bos, eos, beam_size, max_steps):
+    beam = _best(_extended(log_probs_of, [([bos], 0.0)]), 1)
+    for _ in range(max_steps - 1):
+        longer = _extended(log_probs_of, _is(eos, beam, ended=False))
+        beam = _best(_is(eos, beam, ended=True) + longer, beam_size)
+    return beam[0][0][1:], beam[0][1]
 
 
 def _each_hypothesis_for_itself(log_probs_of, bos, eos, beam_size, max_steps):
@@ -987,6 +1020,15 @@ def _ended_ones_go_on(log_probs_of, bos, eos, beam_size, max_steps):
 def _ended_ones_go_on_and_are_cut(log_probs_of, bos, eos, beam_size, max_steps):
     tokens, score = _ended_ones_go_on(log_probs_of, bos, eos, beam_size, max_steps)
     return tokens[: tokens.index(eos) + 1] if eos in tokens else tokens, score
+
+
+def _ended_ones_go_on_until_one_is_best(log_probs_of, bos, eos, beam_size, max_steps):
+    beam = [([bos], 0.0)]
+    for _ in range(max_steps):
+        beam = _best(_extended(log_probs_of, beam), beam_size)
+        if beam[0][0][-1] == eos:
+            break
+    return beam[0][0][1:], beam[0][1]
 
 
 def _ended_ones_kept_aside(log_probs_of, bos, eos, beam_size, max_steps):
@@ -1159,6 +1201,11 @@ BEAM = Exercise(
             "best beginnings, since one that looks second best now may win in the end.",
         ),
         Mistake(
+            _likeliest_first_token_only,
+            "Your search goes on from the likeliest first token alone: after the first step the "
+            "beam holds the `beam_size` likeliest first tokens.",
+        ),
+        Mistake(
             _each_hypothesis_for_itself,
             "Each of your hypotheses keeps its own best token, so that one never replaces another: "
             "put the candidates of all hypotheses into one list, and keep the best of that.",
@@ -1244,6 +1291,7 @@ BEAM = Exercise(
     inherited=(
         Mistake(_stopped_with_the_first_end, _FIRST_END),
         Mistake(_ended_ones_go_on_and_are_cut, _GO_ON),
+        Mistake(_ended_ones_go_on_until_one_is_best, _GO_ON),
         Mistake(_places_of_the_ended_filled_up, _ASIDE),
         Mistake(_ended_ones_keep_their_place, _ASIDE),
         Mistake(_chosen_by_the_mean, _MEAN),
