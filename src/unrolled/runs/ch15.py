@@ -457,7 +457,7 @@ KINDS = ("plain", "fed", "attention before", "attention after")
 @experiment(
     variants={"in turn": {}},
     seeds=range(1),
-    settings={"seconds": 300, "pieces": 2000, "times": 6, "shown": 24, **TRAINING, **MODEL},
+    settings={"seconds": 120, "pieces": 2000, "times": 6, "shown": 24, **TRAINING, **MODEL},
     data=data,
 )
 def equal_time(
@@ -512,7 +512,7 @@ def published(
 @experiment(
     variants={"attention after": {}},
     seeds=range(1),
-    settings={"seconds": 1200, "pieces": 2000, "times": 10, **TRAINING, **MODEL},
+    settings={"seconds": 600, "pieces": 2000, "times": 10, **TRAINING, **MODEL},
     data=data,
 )
 def shipped(
