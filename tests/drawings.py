@@ -9,6 +9,8 @@ from matplotlib.text import Text
 
 from unrolled.figures import (
     activation_text,
+    alignment,
+    alignments,
     attention_step,
     bars,
     beam_tree,
@@ -390,8 +392,32 @@ DROPPED = {("drei", "hundert"), ("vier", "<eos>"), ("drei", "und", "acht")}
 WEIGHTED = np.array([0.6, 0.2, 0.1, 0.1])
 STATES = np.array([[1, 0, 0.5], [0, 1, -2], [-1, 1, 0], [1, 1, 3]])
 SCORES = np.log(WEIGHTED) + 3
+NUMBER = [*"forty two", "<eos>"], [*"zweiundvierzig", "<eos>"]
+SENTENCE_PAIR = ["I", "do", "not", "know"], ["je", "ne", "sais", "pas", "<eos>"]
+
+
+def looks(source, target, seed=0):
+    """Return weights of attention, with all of a row on one piece here and there."""
+    weights = np.random.default_rng(seed).dirichlet(np.full(len(source), 0.3), len(target))
+    weights[:: 1 + len(source) // 2] = np.eye(len(source))[0]
+    return weights
+
+
 #: From sequence to sequence.
 TRANSLATION = {
+    "alignment": lambda: alignment(looks(*NUMBER), *NUMBER),
+    "alignment of words": lambda: alignment(looks(*SENTENCE_PAIR), *SENTENCE_PAIR),
+    "alignment of long words": lambda: alignment(
+        looks(["Antidisestablishment"] * 9, ["a"]), ["Antidisestablishment"] * 9, ["a"]
+    ),
+    "alignment of one piece": lambda: alignment([[0.98]], ["W"], ["<eos>"]),
+    "alignments": lambda: alignments(
+        {
+            "forty two": (looks(*NUMBER), *NUMBER),
+            "another seed": (looks(*NUMBER, seed=1), *NUMBER),
+            "a sentence": (looks(*SENTENCE_PAIR), *SENTENCE_PAIR),
+        }
+    ),
     "look": lambda: attention_step(WEIGHTED, STATES[:, :2]),
     "look, all of it": lambda: attention_step(
         WEIGHTED, STATES, labels=["seven", "hundred", "and", "m"], scores=SCORES

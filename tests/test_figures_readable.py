@@ -16,7 +16,7 @@ from unrolled.figures.plots import CELL_TEXT, DIVERGING, SEQUENTIAL
 
 ROLE = {light: role for role, (light, _) in COLOURS.items()}
 #: Their cells are as they are in light and in dark; other tests look at the text on them.
-KEEP_THEIR_COLOURS = ("heatmap", "activation", "wavefront")
+KEEP_THEIR_COLOURS = ("heatmap", "activation", "wavefront", "alignment")
 every_figure = pytest.mark.parametrize("name", FIGURES)
 
 

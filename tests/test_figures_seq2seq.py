@@ -7,11 +7,14 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.image import AxesImage
 
 from drawings import (
     BEAM,
     DROPPED,
+    NUMBER,
     SCORES,
+    SENTENCE_PAIR,
     SOURCE,
     STATES,
     TARGET,
@@ -19,10 +22,12 @@ from drawings import (
     artists,
     drawn,
     ends,
+    looks,
     names,
 )
-from unrolled.figures import attention_step, beam_tree, seq2seq_graph
+from unrolled.figures import alignment, alignments, attention_step, beam_tree, seq2seq_graph
 from unrolled.figures.palette import colour
+from unrolled.figures.plots import SEQUENTIAL
 
 CONTEXT = colour("series_1")
 
@@ -380,3 +385,119 @@ def test_a_look_that_cannot_be_drawn_is_refused(changed, words):
     arguments = {"weights": [0.8, 0.2], "states": [[1, 0], [0, 1]]} | changed
     with pytest.raises(ValueError, match=re.escape(words)):
         attention_step(**arguments)
+
+
+# Alignments.
+
+
+def cells(figure):
+    """Return the colour of each cell, with the place of its middle."""
+    found = {}
+    for image in figure.findobj(AxesImage):
+        if "bar" in image.get_gid():
+            continue
+        colours = image.get_array()
+        box = image.get_window_extent()
+        rows, columns = colours.shape[:2]
+        for row, column in itertools.product(range(rows), range(columns)):
+            x = box.x0 + (column + 0.5) * box.width / columns
+            y = box.y1 - (row + 0.5) * box.height / rows
+            found[x, y] = tuple(colours[row, column])
+    return found
+
+
+def middles(figure, start, axis):
+    figure.draw_without_rendering()
+    named, _ = artists(figure)
+    found = {}
+    for gid, text in named.items():
+        if gid.startswith(f"text-{start}-"):
+            low, high = text.get_window_extent().get_points()[:, axis]
+            found[int(gid.rpartition("-")[2]) - 1] = (low + high) / 2
+    return [found[k] for k in range(len(found))]
+
+
+@pytest.mark.parametrize("name", ["alignment", "alignment of words"])
+def test_each_weight_is_a_cell_beside_its_target_and_below_its_source(name):
+    source, target = NUMBER if name == "alignment" else SENTENCE_PAIR
+    weights, figure = looks(source, target), drawn(name)
+    across, down = middles(figure, "1-source", 0), middles(figure, "1-target", 1)
+    assert across == sorted(across)
+    assert down == sorted(down, reverse=True)
+    found = cells(figure)
+    assert len(found) == weights.size
+    for (x, y), shade in found.items():
+        column = int(abs(np.array(across) - x).argmin())
+        row = int(abs(np.array(down) - y).argmin())
+        # Upright letters, and letters that go below the line, have their middles elsewhere.
+        assert abs(across[column] - x) < 2
+        assert abs(down[row] - y) < 4
+        expected = np.round(255 * np.array(SEQUENTIAL(weights[row, column])[:3]))
+        assert shade == tuple(expected.astype(np.uint8)), (row, column)
+
+
+def test_words_of_letters_stand_apart_and_a_blank_has_a_mark():
+    figure = drawn("alignment")
+    across, down = middles(figure, "1-source", 0), middles(figure, "1-target", 1)
+    steps = np.diff(across)
+    # "forty", with its blank, "two", "<eos>".
+    assert [k for k, step in enumerate(steps) if step > 1.2 * np.median(steps)] == [5, 8]
+    assert np.argmax(-np.diff(down)) == len(down) - 2
+    labels = written(figure, "1-source")
+    assert [labels[f"{k}"] for k in range(1, 11)] == [*"forty␣two", "<eos>"]
+    assert len([gid for gid in names(figure, "picture") if "weights" in gid]) == 3 * 2
+
+
+def is_upright(gid, artist):
+    return gid.startswith("text-1-source-") and artist.get_rotation() == 90
+
+
+def test_what_is_wider_than_its_column_runs_upwards():
+    for name, upright in (("alignment", {"10"}), ("alignment of words", set())):
+        named, _ = artists(drawn(name))
+        start = "text-1-source-"
+        turned = {
+            g.removeprefix(start) for g, a in named.items() if start in g and a.get_rotation()
+        }
+        assert turned == upright
+
+
+def test_panels_stand_beside_each_other_where_there_is_room():
+    _, places = artists(drawn("alignments"))
+    first, second, third = (places[f"text-{k}-title"] for k in (1, 2, 3))
+    assert first.y0 == pytest.approx(second.y0, abs=0.05)
+    assert first.x1 < second.x0
+    assert third.x0 == pytest.approx(first.x0, abs=0.05)
+    assert third.y1 < min(box.y0 for gid, box in places.items() if gid.startswith("picture-1"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (([[1, 0]], ["a"], ["x"]), "weights has shape (1, 2); expected (target, source) = (1, 1)"),
+        (([[0.5]], ["a"], ["x"]), "weights of one step add to 0.5; expected 1: cut neither"),
+        (([[1.5]], ["a"], ["x"]), "weights goes from 1.5 to 1.5; expected weights from 0 to 1"),
+        (([[1]], "a", ["x"]), "source is 'a'; expected a list of pieces"),
+        (([[1]], ["a"], [""]), "target is ['']; expected a list of pieces"),
+        (
+            (np.eye(1, 80), ["a"] * 80, ["x"]),
+            "source has 80 pieces, which need",
+        ),
+        (
+            (np.ones((70, 1)), ["a"], ["x"] * 70),
+            "inches of height and 11.0 are there; show shorter ones or fewer",
+        ),
+    ],
+)
+def test_an_alignment_that_cannot_be_drawn_is_refused(arguments, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        alignment(*arguments)
+    with pytest.raises(ValueError, match=re.escape(words)) as raised:
+        alignments({"right": ([[1]], ["a"], ["x"]), "seed 3": arguments})
+    assert "seed 3" in str(raised.value) or "inches" in words or "pieces, which" in words
+
+
+def test_a_step_that_may_look_nowhere_has_no_weights():
+    assert len(cells(alignment([[0, 0], [0, 1]], ["a", "b"], ["x", "y"]))) == 4
+    with pytest.raises(ValueError, match="examples is empty; expected a title with weights"):
+        alignments({})

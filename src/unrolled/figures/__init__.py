@@ -5,6 +5,7 @@ returns a `matplotlib.figure.Figure`: as the last line of a notebook cell it sho
 """
 
 from .activation import activation_text
+from .alignment import alignment, alignments
 from .bars import bars
 from .batches import padded_batch
 from .beam import beam_tree
@@ -30,6 +31,8 @@ from .wavefront import wavefront
 __all__ = [
     "COLOURS",
     "activation_text",
+    "alignment",
+    "alignments",
     "attention_step",
     "bars",
     "beam_tree",

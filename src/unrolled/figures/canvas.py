@@ -242,24 +242,29 @@ class Canvas:
         muted: bool = False,
         fixed: bool = False,
         shade: str | None = None,
+        upright: bool = False,
     ) -> None:
         """Write a text whose capital letters are centred at the height of the point.
 
         Letters of a fixed width are `FIXED_WIDTH` wide. A shade is a colour that stays as it is in
-        light and in dark, in place of that of the role.
+        light and in dark, in place of that of the role. An upright text runs up from the point.
         """
         if not text.strip():
             return
+        drop = HALF_CAPITAL * size
         with matplotlib.rc_context(RC):
             artist = Text(
-                at[0],
-                at[1] - HALF_CAPITAL * size,
+                at[0] + (drop if upright else 0),
+                at[1] - (0 if upright else drop),
                 text,
                 color=shade or colour("muted" if muted else role),
                 fontfamily="DejaVu Sans Mono" if fixed else None,
                 fontsize=label_size(text, size),
-                horizontalalignment=align,
+                horizontalalignment="left" if upright else align,
                 verticalalignment="baseline",
+                rotation="vertical" if upright else "horizontal",
+                # Aligned first, then turned: the baseline stands where it is said.
+                rotation_mode="anchor",
                 zorder=5,
             )
         self._add("text", name, artist)
