@@ -875,8 +875,9 @@ def _search_cases(draw: Draw) -> list[Case]:
         vocab: int = 5,
         max_steps: int = 5,
         end: float = 0.0,
+        alike: tuple[Answer, ...] = (),
     ) -> Case:
-        """Draw a model until no two of the others find the same, nor what the reference finds."""
+        """Draw a model until the others find other things, each its own, and `alike` the best."""
         while True:
             bos, eos = torch.randperm(vocab, generator=draw.generator)[:2].tolist()
             scores = draw.normal(97, vocab, scale=1.2)
@@ -891,10 +892,18 @@ def _search_cases(draw: Draw) -> list[Case]:
                     break
                 found.append(tokens)
             else:
+                if any(search(_Table(log_probs, bos), **given)[0] != found[0] for search in alike):
+                    continue
                 return Case(name, {"log_probs_of": _Table(log_probs, bos), **given})
 
     return [
-        case("a beam of 3", 3, _greedy, _each_hypothesis_for_itself),
+        case(
+            "a beam of 3",
+            3,
+            _greedy,
+            _each_hypothesis_for_itself,
+            alike=(_ended_ones_keep_their_place, _places_of_the_ended_filled_up),
+        ),
         case(
             "a beam of 2 that misses the best sequence",
             2,
