@@ -1,11 +1,13 @@
-"""The command line: ``python -m unrolled train NAME``."""
+"""The command line: ``python -m unrolled train NAME`` and ``... translate "I am cold."``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 
 from unrolled.runs.registry import experiments, record
+from unrolled.translator import Translator
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,8 +23,23 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     train.add_argument("name", choices=known, metavar="NAME", help=", ".join(known))
+    translate = commands.add_parser(
+        "translate", help="translate an English sentence to French, with the weights of the book"
+    )
+    translate.add_argument("text", help='one sentence, such as "I am cold."')
     options = parser.parse_args(arguments)
-    record(options.name)
+    if options.command == "train":
+        record(options.name)
+        return 0
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", UserWarning)
+            translation = Translator.load().translate(options.text)
+    except (ValueError, OSError) as error:
+        translate.error(str(error))
+    for warning in said:
+        print(f"warning: {warning.message}", file=sys.stderr)
+    print(translation.text)
     return 0
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from unrolled.attention import GeneralAttention
-from unrolled.checking import check_whole
+from unrolled.checking import check_choice, check_whole
 from unrolled.data import TextTokens
 from unrolled.data.subwords import Subwords
 from unrolled.data.translation import tidy
@@ -327,3 +327,25 @@ def held_out_sentences(folder: str | Path | None = None) -> dict[str, list[str]]
     path = (Path(folder) if folder else weights_folder()) / "held-out.tsv"
     lines = path.read_text(encoding="utf-8").splitlines()
     return {source: several for source, *several in (line.split("\t") for line in lines)}
+
+
+def training_words(language: str, folder: str | Path | None = None) -> set[str]:
+    """Give the words of the sentences on which the translator was trained.
+
+    They are as :func:`unrolled.proofread.words_of` cuts them; ``language`` is ``"en"`` or ``"fr"``.
+
+    Raises
+    ------
+    ValueError
+        If the language is another.
+    OSError
+        If the file is missing.
+
+    Examples
+    --------
+    >>> "maison" in training_words("fr")
+    True
+    """
+    check_choice(SIDES, language=language)
+    path = (Path(folder) if folder else weights_folder()) / f"words.{language}.txt"
+    return set(path.read_text(encoding="utf-8").split())
