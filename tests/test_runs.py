@@ -13,6 +13,7 @@ from unrolled.runs import load, record, registry
 FOUND = registry.experiments()
 #: Experiments on a file that has to be downloaded.
 FILES = dict.fromkeys(["03-time-machine", "12-held-out", "12-time-machine"], "timemachine.txt")
+FILES |= dict.fromkeys(["15-corpus", "15-equal-time", "15-published", "15-shipped"], "fra-eng.zip")
 TRAININGS = [(name, variant) for name, found in FOUND.items() for variant in found.variants]
 
 
