@@ -2276,8 +2276,8 @@ MUTANTS = [
     Mutant(
         "weights left where may not be looked",
         "attention.py",
-        "weights.masked_fill(~mask, 0.0)",
-        "weights",
+        "scores.softmax(dim=-1).masked_fill(~mask, 0.0)",
+        "scores.softmax(dim=-1)",
         ATTENTION,
     ),
     Mutant(
@@ -2443,5 +2443,12 @@ MUTANTS = [
         "date(1950, 1, 1), 36_525",
         "date(1949, 1, 1), 36_525",
         PAIRS,
+    ),
+    Mutant(
+        "NaN in a row that may look nowhere",
+        "attention.py",
+        ".masked_fill(nowhere, 0.0)",
+        "",
+        ATTENTION,
     ),
 ]

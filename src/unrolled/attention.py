@@ -60,8 +60,9 @@ def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
             f"mask has shape {tuple(mask.shape)}; expected one that broadcasts to that of the "
             f"scores, {tuple(scores.shape)}"
         ) from None
-    weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)  # NaN where all is masked
-    return weights.masked_fill(~mask, 0.0)
+    nowhere = ~mask.any(dim=-1, keepdim=True)  # (..., 1); without it NaN would come up there
+    scores = scores.masked_fill(~mask, -torch.inf).masked_fill(nowhere, 0.0)
+    return scores.softmax(dim=-1).masked_fill(~mask, 0.0)
 
 
 class Attention(nn.Module):
