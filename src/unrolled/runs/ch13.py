@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from torch.optim import Adam
 from torch.optim.lr_scheduler import OneCycleLR
 
 from unrolled.data import PairBatch, PairBatches, TextPairs, Tokenizer, number_name, number_words
 from unrolled.decoding import greedy
-from unrolled.layers import final_hidden, map_state, reverse_steps
+from unrolled.layers import GRU, final_hidden, map_state, reverse_steps, step_mask
 from unrolled.metrics import accuracy, exact_match
 from unrolled.models import (
     Decoder,
@@ -27,7 +28,7 @@ from unrolled.models import (
     masked_cross_entropy,
     seq2seq_loss,
 )
-from unrolled.runs.recipe import LAYERS, count_parameters
+from unrolled.runs.recipe import count_parameters
 from unrolled.runs.registry import experiment, fingerprint
 from unrolled.training import Loss, evaluate, train
 from unrolled.translator import translate
@@ -77,11 +78,11 @@ def number_problem() -> NumberProblem:
     return NumberProblem(train, held_out, source, target)
 
 
-def make_encoder(one_way: bool = False, layer: str = "GRU") -> Encoder:
+def make_encoder(one_way: bool = False) -> Encoder:
     """Make the encoder of all models: one layer, in both directions or in ``one_way``."""
     units = SUMMARY if one_way else SUMMARY // 2
-    recurrent = LAYERS[layer](EMBEDDING, units, bidirectional=not one_way)
-    return Encoder(number_problem().source.vocab_size, layer=recurrent)
+    layer = GRU(EMBEDDING, units, bidirectional=not one_way)
+    return Encoder(number_problem().source.vocab_size, layer=layer)
 
 
 def make_model(
@@ -90,7 +91,6 @@ def make_model(
     *,
     hidden: int | None = None,
     one_way: bool = False,
-    layer: str = "GRU",
     update_bias: float = 0.0,
     widened: float = 1.0,
     normalised: bool = False,
@@ -105,8 +105,6 @@ def make_model(
         Units of the decoder; without, so many that all models have about as many weights.
     one_way
         Whether the encoder reads from left to right only.
-    layer
-        ``"RNN"``, ``"GRU"`` or ``"LSTM"``.
     update_bias
         Is added to the bias of the decoder's update gate: above 0, a state stays longer.
     widened
@@ -120,12 +118,12 @@ def make_model(
     >>> model.decoder.summary, model.decoder.layer.output_size
     ('mean', 128)
     """
-    encoder = make_encoder(one_way, layer)
+    encoder = make_encoder(one_way)
     beside = 0 if use == "first state" else encoder.output_size
     decoder = Decoder(
         number_problem().target.vocab_size,
         encoder=encoder,
-        layer=LAYERS[layer](EMBEDDING + beside, hidden or HIDDEN[use]),
+        layer=GRU(EMBEDDING + beside, hidden or HIDDEN[use]),
         embedding_size=EMBEDDING,
         summary=summary,
         use=use,
@@ -352,7 +350,7 @@ def after_slip(model: Seq2Seq, slip: str) -> float:
         texts, begins, rests = zip(*rows, strict=True)
         sources = problem.source.encode(texts)
         lengths = torch.tensor([len(tokens) for tokens in sources])
-        padded = nn.utils.rnn.pad_sequence(sources, batch_first=True)
+        padded = pad_sequence(sources, batch_first=True)
         read = torch.stack(begins)  # (batch, letters)
         start = torch.full_like(read[:, :1], problem.target.bos)
         with torch.no_grad():
@@ -648,15 +646,15 @@ def reversing(seed: int, reverse: bool, **settings: Any) -> Generator[float, Non
 def log_probabilities(model: Seq2Seq, texts: Sequence[str], names: Sequence[str]) -> list[float]:
     """Give the log-probability that a model gives to each of some translations, in nats."""
     problem = number_problem()
-    batches = PairBatches(
-        TextPairs(list(texts), list(names)), problem.source, problem.target, len(texts), False
-    )
-    rows = torch.arange(len(texts))
-    batch = batches.batch_of(rows)
+    sources, targets = problem.source.encode(texts), problem.target.encode(names)
+    lengths, target_lengths = (torch.tensor([*map(len, side)]) for side in (sources, targets))
+    target_out = pad_sequence(targets, batch_first=True)
+    target_in = target_out.roll(1, dims=1)
+    target_in[:, 0] = problem.target.bos
     with torch.no_grad():
-        logits = model(batch.source, batch.source_lengths, batch.target_in)
-    each = logits.log_softmax(2).gather(2, batch.target_out[:, :, None])[:, :, 0]
-    return (each * batch.mask).sum(dim=1).tolist()
+        logits = model(pad_sequence(sources, batch_first=True), lengths, target_in)
+    each = logits.log_softmax(2).gather(2, target_out[:, :, None])[:, :, 0]  # (batch, time)
+    return (each * step_mask(target_lengths, each.shape[1])).sum(dim=1).tolist()
 
 
 def compare_beams(
