@@ -591,6 +591,7 @@ class OwnLetters:
 @experiment(
     variants={
         "true letters": {"last": 0.0},
+        "up to half own letters": {"last": 0.5},
         "more and more own letters": {"last": 1.0},
         "own letters": {"first": 1.0, "last": 1.0},
     },
