@@ -266,19 +266,20 @@ class Translator:
 
     def translate_all(self, texts: Sequence[str], beam_size: int = 1) -> list[str]:
         """Translate many sentences, in batches, without the alignments: see :func:`translate`."""
+        texts = [tidy(text) for text in texts]
         return translate(
             self.model,
-            [tidy(text) for text in texts],
+            texts,
             self.source,
             self.target,
-            max_steps=self.max_steps(self.sizes["longest"]),
+            max_steps=self.max_steps(*map(len, self.source.encode(texts))),
             beam_size=beam_size,
             length_penalty=1.0,
         )
 
-    def max_steps(self, steps: int) -> int:
-        """Give how many tokens a translation may have of a source that has ``steps``."""
-        return 2 * steps + 10
+    def max_steps(self, *steps: int) -> int:
+        """Give how many tokens the translations of sources with so many tokens may have."""
+        return 2 * max(self.sizes["longest"], *steps) + 10
 
     def tokens(self, text: str) -> Tensor:
         """Give the tokens of a sentence, or say what is wrong with it."""
