@@ -1,0 +1,766 @@
+"""The recorded runs of chapter 14: where a decoder looks, what it gains, and what weights tell."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from statistics import fmean
+from time import process_time
+from typing import Any, NamedTuple
+
+import torch
+from sklearn.linear_model import RidgeClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.utils.rnn import pad_sequence
+from torch.optim import Adam
+from torch.optim.lr_scheduler import OneCycleLR
+
+from unrolled.attention import (
+    AdditiveAttention,
+    Attention,
+    DotProductAttention,
+    GeneralAttention,
+    masked_softmax,
+)
+from unrolled.checking import check_choice
+from unrolled.data import PairBatch, PairBatches, TextPairs, Tokenizer, number_name
+from unrolled.decoding import greedy
+from unrolled.layers import GRU
+from unrolled.metrics import exact_match
+from unrolled.models import (
+    AttentionDecoder,
+    Decoder,
+    DecoderState,
+    Encoded,
+    Encoder,
+    Seq2Seq,
+    seq2seq_loss,
+)
+from unrolled.runs import ch13
+from unrolled.runs.ch13 import EMBEDDING, MAX_STEPS, SUMMARY, number_problem, say
+from unrolled.runs.recipe import count_parameters
+from unrolled.runs.registry import experiment, fingerprint
+from unrolled.training import train
+from unrolled.translator import translate
+
+#: Units of a decoder with attention: a dot product needs as many as the encoder has outputs.
+UNITS = SUMMARY
+SCORES = ("dot", "plain dot", "general", "additive")
+
+
+# --- Models --------------------------------------------------------------------------------------
+
+
+def make_attention(score: str) -> Attention:
+    """Make an attention by the name of its score, one of ``SCORES``."""
+    check_choice(SCORES, score=score)
+    if score == "general":
+        return GeneralAttention(UNITS, SUMMARY)
+    if score == "additive":
+        return AdditiveAttention(UNITS, SUMMARY, SUMMARY)
+    return DotProductAttention(scaled=score == "dot")
+
+
+def attention_decoder(
+    vocab_size: int, encoder: Encoder, attention: Attention, look: str
+) -> AttentionDecoder:
+    """Make a decoder with attention, of the sizes of the chapter."""
+    beside = encoder.output_size if look == "before" else 0
+    return AttentionDecoder(
+        vocab_size,
+        encoder=encoder,
+        layer=GRU(EMBEDDING + beside, UNITS),
+        embedding_size=EMBEDDING,
+        attention=attention,
+        look=look,
+    )
+
+
+def make_model(score: str = "dot", look: str = "after") -> Seq2Seq:
+    """Make a model with attention for the number task of chapter 13, on that chapter's encoder.
+
+    Examples
+    --------
+    >>> model = make_model("additive", look="before")
+    >>> type(model.decoder.attention).__name__, model.decoder.look
+    ('AdditiveAttention', 'before')
+    """
+    encoder = ch13.make_encoder()
+    attention, letters = make_attention(score), number_problem().target.vocab_size
+    return Seq2Seq(encoder, attention_decoder(letters, encoder, attention, look))
+
+
+class LocationAttention(Attention):
+    """Weights out of the query alone [1]_: where to look is said without looking at the source.
+
+    Parameters
+    ----------
+    query_size
+        Numbers in a query.
+    places
+        Steps that a source has at most.
+
+    References
+    ----------
+    .. [1] M.-T. Luong, H. Pham, C. D. Manning, "Effective approaches to attention-based neural
+       machine translation", 2015, arXiv:1508.04025, equation 9 (location).
+    """
+
+    def __init__(self, query_size: int, places: int) -> None:
+        super().__init__()
+        self.weight = nn.Linear(query_size, places, bias=False)
+
+    def score(self, query: Tensor, projected: Tensor) -> Tensor:
+        """Give the scores ``(batch, queries, steps)``."""
+        return self.weight(query)[:, :, : projected.shape[1]]
+
+
+class OwnStates(AttentionDecoder):
+    """A decoder whose weights mix its own states so far, as a popular drawing has it.
+
+    Of the source it knows what is in its first state. The states that it may look at are those up
+    to the one that asks.
+    """
+
+    def start(self, encoded: Encoded) -> DecoderState:
+        """Give the state before the start token: nothing to look at yet."""
+        first = super().start(encoded).layer
+        return DecoderState(first, encoded.outputs[:, :0])
+
+    def attend(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+        """Give logits, weights ``(batch, time, states)`` and the new state."""
+        outputs, new = self.layer(self.embedding(tokens), state.layer)
+        own = torch.cat([state.memory, outputs], dim=1)  # (batch, states, units)
+        earlier = state.memory.shape[1]
+        mask = torch.ones(tokens.shape[1], own.shape[1], dtype=torch.bool).tril(earlier)
+        context, weights = self.attention.look(outputs, self.attention.project(own), own, mask)
+        seen = torch.tanh(self.combine(torch.cat([outputs, context], dim=2)))
+        return self.read_out(seen), weights, DecoderState(new, own)
+
+
+# --- Where it looks ------------------------------------------------------------------------------
+
+
+class Crossing(NamedTuple):
+    """Units and tens that change places: letters of the German name, words of the English one."""
+
+    units: slice
+    tens: slice
+    units_word: int
+    tens_word: int
+
+
+def crossings(english: str, german: str) -> list[Crossing]:
+    """Find where units and tens of a number below 100,000 change places.
+
+    Examples
+    --------
+    >>> english, german = "two thousand and seventy three", "zweitausenddreiundsiebzig"
+    >>> (found,) = crossings(english, german)
+    >>> german[found.units], english.split()[found.units_word]
+    ('drei', 'three')
+    >>> german[found.tens], english.split()[found.tens_word]
+    ('siebzig', 'seventy')
+    """
+    words = english.split()
+    thousands, _, rest = ch13.parts(german)
+    ends = [(thousands, 0, words.index("thousand"))] if thousands else []
+    ends.append((rest, len(german) - len(rest), len(words)))
+    found = []
+    for name, begin, end in ends:
+        units, und, tens = name.partition("und")
+        if und:
+            first = begin + len(units) + len(und)
+            letters = slice(begin, begin + len(units)), slice(first, first + len(tens))
+            found.append(Crossing(*letters, end - 1, end - 2))
+    return found
+
+
+def one_batch(pairs: TextPairs) -> PairBatch:
+    """Give pairs of the number task as one batch, in their order."""
+    problem = number_problem()
+    batches = PairBatches(pairs, problem.source, problem.target, len(pairs.source), shuffle=False)
+    return batches.batch_of(torch.arange(len(pairs.source)))
+
+
+def alignments(model: Seq2Seq, pairs: TextPairs) -> Tensor:
+    """Give the weights ``(pairs, letters, words)`` with which the true letters are written."""
+    batch = one_batch(pairs)
+    with torch.no_grad():
+        return model.alignment(batch.source, batch.source_lengths, batch.target_in)
+
+
+def where_looked(model: Seq2Seq, pairs: TextPairs) -> dict[str, Any]:
+    """Measure where a model looks while it writes units and tens that change places.
+
+    Returns
+    -------
+    dict
+        ``"weight"``: for the letters of units and of tens, the mean weight at the units' word and
+        at the tens' word; ``"largest"``: the share of letters whose largest weight is there;
+        ``"first letter, weight"`` and ``"first letter, largest"``: the same for the first letter of
+        each, which has to be known, where most others follow; ``"uniform"``: what each weight would
+        be if all were equal.
+    """
+    weights = alignments(model, pairs)  # (pairs, letters, words)
+    largest = weights.argmax(dim=2)  # (pairs, letters)
+    rows: dict[str, list[list[list[float]]]] = {}
+    uniform = []
+    for row, (english, german) in enumerate(zip(*pairs, strict=True)):
+        for crossing in crossings(english, german):
+            uniform.append(1 / (len(english.split()) + 1))
+            for first in ("", "first letter, "):
+                shares: list[list[float]] = []
+                tops: list[list[float]] = []
+                for letters in (crossing.units, crossing.tens):
+                    here = slice(letters.start, letters.start + 1) if first else letters
+                    places = (crossing.units_word, crossing.tens_word)
+                    shares.append([weights[row, here, p].mean().item() for p in places])
+                    tops.append([(largest[row, here] == p).float().mean().item() for p in places])
+                rows.setdefault(f"{first}weight", []).append(shares)
+                rows.setdefault(f"{first}largest", []).append(tops)
+    means = {name: torch.tensor(values).mean(dim=0).tolist() for name, values in rows.items()}
+    return means | {"uniform": fmean(uniform)}
+
+
+# --- What the weights do not tell ----------------------------------------------------------------
+
+
+def kept_weights(scores: Tensor, mask: Tensor) -> Tensor:
+    """Give the weights as they are."""
+    return masked_softmax(scores, mask)
+
+
+def uniform_weights(scores: Tensor, mask: Tensor) -> Tensor:
+    """Give every step that may be looked at the same weight."""
+    return masked_softmax(torch.zeros_like(scores), mask)
+
+
+def permuted_weights(scores: Tensor, mask: Tensor) -> Tensor:
+    """Give the weights in a random order, another one at each step of the decoder."""
+    mask = mask.expand(scores.shape)
+    order = torch.rand(scores.shape).masked_fill(~mask, 2.0).argsort(dim=-1, stable=True)
+    return masked_softmax(scores, mask).gather(-1, order)
+
+
+def second_first(scores: Tensor, mask: Tensor) -> Tensor:
+    """Let the largest and the second largest weight change places."""
+    weights = masked_softmax(scores, mask)
+    scores = scores.masked_fill(~mask, -torch.inf)
+    two = scores.topk(2, dim=-1).indices
+    return weights.scatter(-1, two, weights.gather(-1, two.flip(-1)))
+
+
+def without_largest(scores: Tensor, mask: Tensor) -> Tensor:
+    """Leave out the step with the largest weight; the others share it as they share theirs."""
+    top = scores.masked_fill(~mask, -torch.inf).argmax(dim=-1, keepdim=True)
+    return masked_softmax(scores, mask.expand(scores.shape).scatter(-1, top, False))
+
+
+def without_another(scores: Tensor, mask: Tensor) -> Tensor:
+    """Leave out one step at random that has not the largest weight."""
+    mask = mask.expand(scores.shape)
+    top = scores.masked_fill(~mask, -torch.inf).argmax(dim=-1, keepdim=True)
+    others = torch.rand(scores.shape).masked_fill(~mask, -1.0).scatter(-1, top, -1.0)
+    return masked_softmax(scores, mask.scatter(-1, others.argmax(dim=-1, keepdim=True), False))
+
+
+Change = Callable[[Tensor, Tensor], Tensor]
+CHANGES: dict[str, Change] = {
+    "as they are": kept_weights,
+    "uniform": uniform_weights,
+    "permuted": permuted_weights,
+    "second first": second_first,
+    "without the largest": without_largest,
+    "without another": without_another,
+}
+
+
+class ChangedAttention(Attention):
+    """An attention whose weights are made by ``change(scores, mask)`` in place of the softmax."""
+
+    def __init__(self, attention: Attention, change: Change) -> None:
+        super().__init__()
+        self.attention, self.change = attention, change
+
+    def project(self, keys: Tensor) -> Tensor:
+        """Do what the attention does."""
+        return self.attention.project(keys)
+
+    def look(
+        self, query: Tensor, projected: Tensor, values: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Give the context and the changed weights."""
+        weights = self.change(self.attention.score(query, projected), mask)
+        return weights @ values, weights
+
+
+@contextmanager
+def looking(model: Seq2Seq, change: Change) -> Iterator[None]:
+    """Let a trained model look otherwise, as long as the block lasts."""
+    attention = model.decoder.attention
+    model.decoder.attention = ChangedAttention(attention, change)
+    try:
+        yield
+    finally:
+        model.decoder.attention = attention
+
+
+def with_changed_weights(model: Seq2Seq, pairs: TextPairs) -> dict[str, dict[str, float]]:
+    """Measure what becomes of a model's answers when its weights are changed.
+
+    Returns
+    -------
+    dict
+        For each of ``CHANGES``: ``"exact"``, the share of right answers; ``"letters changed"``, the
+        share of letters of which another one becomes the likeliest, the true ones before being
+        given.
+    """
+    batch = one_batch(pairs)
+    given = batch.source, batch.source_lengths, batch.target_in
+    torch.manual_seed(0)
+    found = {}
+    with torch.no_grad():
+        before = model(*given).argmax(dim=2)[batch.mask]
+        for name, change in CHANGES.items():
+            with looking(model, change):
+                changed = model(*given).argmax(dim=2)[batch.mask] != before
+                found[name] = {
+                    "exact": exact_match(say(model, pairs.source), pairs.target),
+                    "letters changed": changed.float().mean().item(),
+                }
+    return found
+
+
+def units_of(german: str) -> str:
+    """Give the German units that stand before the last tens, or ``""`` where none do.
+
+    Examples
+    --------
+    >>> units_of("zweitausenddreiundsiebzig"), units_of("dreizehn")
+    ('drei', '')
+    """
+    units, und, _ = ch13.parts(german)[2].partition("und")
+    return units if und else ""
+
+
+def what_its_place_tells(model: Seq2Seq, pairs: TextPairs) -> dict[str, dict[str, float]]:
+    """Measure what the encoder's state at the word of the units says of them, and what others do.
+
+    Only numbers count whose last units and tens change places. Beside each source stands another,
+    in which nothing but the word of the units is different: the next of the nine.
+
+    Returns
+    -------
+    dict
+        For each way to answer, the share of answers with the ``"old"`` units and with the
+        ``"new"`` ones: ``"nothing"`` is exchanged, ``"word"``: the other source is read, ``"its
+        state"``: the output at the word is that of the other source, ``"all others"``: all outputs
+        but this one are, and the decoder's first state; ``"units not looked at"`` and ``"tens not
+        looked at"``: nothing is exchanged, and the mask leaves out one word.
+    """
+    problem = number_problem()
+    chosen, places, new = [], [], []
+    for english, german in zip(*pairs, strict=True):
+        if units := units_of(german):
+            words = english.split()
+            digit = next(d for d in range(1, 10) if number_name(d, "en") == words[-1])
+            following = number_name(digit % 9 + 1, "en")
+            chosen.append((english, units))
+            places.append(len(words) - 1)
+            new.append((" ".join([*words[:-1], following]), digit % 9 + 1))
+    rows, at = torch.arange(len(chosen)), torch.tensor(places)
+    old_units = [units for _, units in chosen]
+    new_units = [units_of(number_name(20 + digit, "de")) for _, digit in new]
+
+    def encode(texts: Sequence[str]) -> Encoded:
+        tokens = problem.source.encode(texts)
+        lengths = torch.tensor([len(text) for text in tokens])
+        return model.encoder(pad_sequence(tokens, batch_first=True), lengths)
+
+    def without(encoded: Encoded, places: Tensor) -> Encoded:
+        mask = encoded.mask.clone()
+        mask[rows, places] = False
+        return encoded._replace(mask=mask)
+
+    def exchange(encoded: Encoded, other: Encoded) -> Encoded:
+        outputs = encoded.outputs.clone()
+        outputs[rows, at] = other.outputs[rows, at]
+        return encoded._replace(outputs=outputs)
+
+    with torch.no_grad():
+        old, other = encode([text for text, _ in chosen]), encode([text for text, _ in new])
+        ways = {
+            "nothing": old,
+            "word": other,
+            "its state": exchange(old, other),
+            "all others": exchange(other, old),
+            "units not looked at": without(old, at),
+            "tens not looked at": without(old, at - 1),
+        }
+        found = {}
+        for name, encoded in ways.items():
+            said = [units_of(text) for text in written(model, encoded)]
+            found[name] = {
+                "old": exact_match(said, old_units),
+                "new": exact_match(said, new_units),
+            }
+    return found
+
+
+def neighbour_known(model: Seq2Seq) -> dict[str, float]:
+    """Give how often the tens can be read from the encoder's state at the word of the units.
+
+    A linear classifier learns from 4,000 of the numbers that the model learns from, and is tested
+    on the held-out ones; only numbers count whose last units and tens change places.
+
+    Returns
+    -------
+    dict
+        ``"embedding"``: from the embedding of the word, which cannot tell; ``"state"``: from the
+        encoder's output there.
+    """
+    problem = number_problem()
+    learnt, tested = (
+        _at_the_units(model, pairs) for pairs in (problem.train.first(4_000), problem.held_out)
+    )
+    known = {}
+    for place in ("embedding", "state"):
+        classifier = make_pipeline(StandardScaler(), RidgeClassifier())
+        classifier.fit(learnt[place], learnt["tens"])
+        known[place] = classifier.score(tested[place], tested["tens"])
+    return known
+
+
+def _at_the_units(model: Seq2Seq, pairs: TextPairs) -> dict[str, Any]:
+    """Give what stands at the word of the units, and the word of the tens before it."""
+    chosen = [row for row, german in enumerate(pairs.target) if units_of(german)]
+    batch = one_batch(TextPairs(*([texts[row] for row in chosen] for texts in pairs)))
+    rows, places = torch.arange(len(chosen)), batch.source_lengths - 2  # before the end token
+    with torch.no_grad():
+        encoded = model.encoder(batch.source, batch.source_lengths)
+        embedded = model.encoder.embedding(batch.source)
+    return {
+        "tens": batch.source[rows, places - 1],
+        "embedding": embedded[rows, places],
+        "state": encoded.outputs[rows, places],
+    }
+
+
+def written(model: Seq2Seq, encoded: Encoded) -> list[str]:
+    """Give what a decoder of the number task writes, greedily, to what an encoder has said."""
+    target = number_problem().target
+    bos = torch.full((len(encoded.mask),), target.bos)
+    state = model.decoder.start(encoded)
+    rows = greedy(model.step, state, bos=bos, eos=target.eos, max_steps=MAX_STEPS)
+    return [target.text(row) for row in rows]
+
+
+# --- The budget of chapter 13 again --------------------------------------------------------------
+
+BUDGET = ch13.BUDGET | {"every": 25}
+#: Held-out numbers with which trained models are asked, and the one that is drawn.
+ASKED = 250
+EXAMPLE = TextPairs(
+    ["sixty four thousand eight hundred and seventy three"],
+    ["vierundsechzigtausendachthundertdreiundsiebzig"],
+)
+
+
+def any_model(kind: str) -> Seq2Seq:
+    """Make a model by name: ``"every step"``, or a score and where it looks, ``"dot, after"``."""
+    if kind == "every step":
+        return ch13.make_model("last", "every step")
+    return make_model(*kind.split(", "))
+
+
+def _fingerprint() -> str:
+    return fingerprint(*one_batch(number_problem().held_out))
+
+
+@experiment(
+    variants={
+        kind: {"kind": kind}
+        for kind in (
+            "every step",
+            "dot, after",
+            "general, after",
+            "additive, after",
+            "additive, before",
+        )
+    },
+    seeds=range(5),
+    settings=BUDGET,
+    data=_fingerprint,
+)
+def budget(seed: int, kind: str, **settings: Any) -> Generator[float, None, dict[str, Any]]:
+    """How soon attention learns what the best fixed context learns, and where it looks then."""
+    torch.manual_seed(seed)
+    model = any_model(kind)
+    held_out = number_problem().held_out
+    attends = isinstance(model.decoder, AttentionDecoder)
+    before = where_looked(model, held_out) if attends else None
+    found = yield from ch13.learn(model, seed, **settings)
+    kept = ("curve", "steps to", "exact", "loss", "bits", "letters", "kinds", "parameters")
+    found = {name: found[name] for name in kept}
+    if attends:
+        found |= {
+            "untrained": before,
+            "looked": where_looked(model, held_out),
+            "changed": with_changed_weights(model, held_out.first(ASKED)),
+            "place": what_its_place_tells(model, held_out),
+            "neighbour known": neighbour_known(model),
+            "example": [
+                [round(w, 3) for w in row] for row in alignments(model, EXAMPLE)[0].tolist()
+            ],
+        }
+    return found
+
+
+@experiment(
+    variants={
+        f"{kind}, {name}": {"kind": kind, **settings}
+        for name, settings in {
+            "100 steps": {"steps": 100},
+            "150 steps": {"steps": 150},
+            "a third of the rate": {"learning_rate": 3e-3},
+        }.items()
+        for kind in ("every step", "dot, after")
+    },
+    seeds=range(5),
+    settings=BUDGET,
+    data=_fingerprint,
+)
+def other_budgets(seed: int, kind: str, **settings: Any) -> Generator[float, None, dict[str, Any]]:
+    """Whether the order is the same at fewer steps, and at another rate."""
+    torch.manual_seed(seed)
+    found = yield from ch13.learn(any_model(kind), seed, **settings)
+    return {name: found[name] for name in ("curve", "exact", "bits", "parameters")}
+
+
+@experiment(
+    variants={kind: {"kind": kind} for kind in ("own states", "location")},
+    seeds=range(3),
+    settings=BUDGET,
+    data=_fingerprint,
+)
+def misdrawn(seed: int, kind: str, **settings: Any) -> Generator[float, None, dict[str, Any]]:
+    """Whether attention helps that mixes the decoder's own states, or does not see the keys."""
+    torch.manual_seed(seed)
+    encoder, letters = ch13.make_encoder(), number_problem().target.vocab_size
+    if kind == "own states":
+        decoder = OwnStates(
+            letters,
+            encoder=encoder,
+            layer=GRU(EMBEDDING, UNITS),
+            embedding_size=EMBEDDING,
+            attention=make_attention("dot"),
+            look="after",
+        )
+    else:
+        places = max(
+            len(text) for text in number_problem().source.encode(number_problem().train[0])
+        )
+        attention = LocationAttention(UNITS, places)
+        decoder = attention_decoder(letters, encoder, attention, "after")
+    found = yield from ch13.learn(Seq2Seq(encoder, decoder), seed, **settings)
+    return {name: found[name] for name in ("curve", "exact", "bits", "letters", "parameters")}
+
+
+# --- Accuracy against length ---------------------------------------------------------------------
+
+#: Bins of lengths, in pieces of a German number with the end token not counted.
+BINS = {"1-5": 5, "6-10": 10, "11-15": 15, "16-20": 20, "21-25": 25, "26-31": 31}
+DIGITS, IN_A_BIN, LEARNT = 12, 100, 20_000
+
+
+class LengthProblem(NamedTuple):
+    """Numbers of up to twelve digits whose names are short or long, and their tokens."""
+
+    train: TextPairs
+    held_out: dict[str, TextPairs]
+    source: Tokenizer
+    target: Tokenizer
+
+
+@cache
+def length_problem(longest: int) -> LengthProblem:
+    """Make a task whose names have up to ``longest`` pieces in training, and up to 31 in the test.
+
+    A number has 1 to 12 digits, and zeros in it are rare or frequent, so that its name is long or
+    short: all words of long names stand in short names too.
+
+    Examples
+    --------
+    >>> problem = length_problem(15)
+    >>> problem.target.cut("dreiundsiebzig")
+    ['drei', 'und', 'sieb', 'zig']
+    >>> max(len(problem.target.cut(name)) for name in problem.train.target)
+    15
+    """
+    generator = random.Random(0)
+    cut = Tokenizer(["null"], by="number pieces").cut
+    drawn: set[int] = set()
+
+    def draw(count: int, least: int, most: int) -> TextPairs:
+        pairs = TextPairs([], [])
+        while len(pairs.source) < count:
+            digits, share = generator.randint(1, DIGITS), generator.random()
+            rest = [generator.randint(1, 9) * (generator.random() < share) for _ in range(digits)]
+            number = int("".join(map(str, [generator.randint(1, 9), *rest[1:]])))
+            name = number_name(number, "de")
+            if number not in drawn and least < len(cut(name)) <= most:
+                drawn.add(number)
+                pairs.source.append(number_name(number, "en"))
+                pairs.target.append(name)
+        return pairs
+
+    bounds = [0, *BINS.values()]
+    held_out = {
+        name: draw(IN_A_BIN, least, most)
+        for name, least, most in zip(BINS, bounds[:-1], bounds[1:], strict=True)
+    }
+    train = draw(LEARNT, 0, longest)
+    source = Tokenizer(train.source, by="words")
+    return LengthProblem(train, held_out, source, Tokenizer(train.target, by="number pieces"))
+
+
+def length_model(kind: str, source_size: int, target_size: int) -> Seq2Seq:
+    """Make a model for names of many lengths.
+
+    Parameters
+    ----------
+    kind
+        ``"first state"`` and ``"every step"``, each with a decoder that begins by keeping its state
+        (3 is added to the bias of the update gate), or ``"attention"``: dot product, after the
+        step.
+    source_size, target_size
+        Numbers of tokens.
+    """
+    encoder = Encoder(source_size, layer=GRU(EMBEDDING, SUMMARY // 2, bidirectional=True))
+    if kind == "attention":
+        decoder = attention_decoder(target_size, encoder, make_attention("dot"), "after")
+        return Seq2Seq(encoder, decoder)
+    beside = SUMMARY if kind == "every step" else 0
+    layer = GRU(EMBEDDING + beside, ch13.HIDDEN[kind])
+    with torch.no_grad():
+        layer.layers[0].cell.bias[layer.output_size : 2 * layer.output_size] += 3.0
+    options = {"embedding_size": EMBEDDING, "summary": "last", "use": kind}
+    return Seq2Seq(encoder, Decoder(target_size, encoder=encoder, layer=layer, **options))
+
+
+def by_length(model: Seq2Seq, problem: LengthProblem) -> dict[str, float]:
+    """Give the share of right answers for each bin of lengths."""
+    found = {}
+    for name, pairs in problem.held_out.items():
+        said = translate(model, pairs.source, problem.source, problem.target, max_steps=50)
+        found[name] = exact_match(said, pairs.target)
+    return found
+
+
+def _lengths_fingerprint() -> str:
+    problem = length_problem(max(BINS.values()))
+    return fingerprint(*problem.target.encode(problem.train.target[:1000]))
+
+
+@experiment(
+    variants={
+        f"{kind}, up to {longest}": {"kind": kind, "longest": longest}
+        for longest in (15, 31)
+        for kind in ("first state", "every step", "attention")
+    },
+    seeds=range(5),
+    settings={"steps": 400, "batch": 64, "learning_rate": 1e-2},
+    data=_lengths_fingerprint,
+)
+def lengths(
+    seed: int, kind: str, longest: int, steps: int, batch: int, learning_rate: float
+) -> Generator[float, None, dict[str, Any]]:
+    """How well long names are translated, by models that learnt long ones or only short ones."""
+    problem = length_problem(longest)
+    torch.manual_seed(seed)
+    model = length_model(kind, problem.source.vocab_size, problem.target.vocab_size)
+    optimizer = Adam(model.parameters(), learning_rate)
+    begin = process_time()
+    yield from train(
+        model,
+        PairBatches(problem.train, problem.source, problem.target, batch),
+        loss=seq2seq_loss,
+        steps=steps,
+        optimizer=optimizer,
+        scheduler=OneCycleLR(
+            optimizer, learning_rate, steps, pct_start=ch13.WARM_UP, cycle_momentum=False
+        ),
+        seed=seed,
+    )
+    seconds = process_time() - begin
+    return {
+        "exact": by_length(model, problem),
+        "seconds of training": seconds,
+        "parameters": count_parameters(model),
+    }
+
+
+# --- What it costs -------------------------------------------------------------------------------
+
+COSTS = ("every step", "dot, after", "additive, after", "dot, before", "additive, before")
+LETTERS = 30
+
+
+def cost_model(kind: str) -> Seq2Seq:
+    """Make one of the models of ``COSTS``, for 30 tokens on either side."""
+    if kind == "every step":
+        return length_model(kind, LETTERS, LETTERS)
+    encoder = Encoder(LETTERS, layer=GRU(EMBEDDING, SUMMARY // 2, bidirectional=True))
+    score, look = kind.split(", ")
+    return Seq2Seq(encoder, attention_decoder(LETTERS, encoder, make_attention(score), look))
+
+
+def kept_numbers(model: Seq2Seq, batch: PairBatch) -> int:
+    """Count the numbers that a forward pass keeps for the backward pass, weights apart."""
+    weights = {parameter.data_ptr() for parameter in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes() // tensor.element_size()
+        return tensor
+
+    with saved_tensors_hooks(note, lambda tensor: tensor):
+        loss, _ = seq2seq_loss(model, batch, None)
+    del loss
+    return sum(kept.values())
+
+
+@experiment(
+    variants={str(length): {"length": length} for length in (10, 20, 50, 100, 200)},
+    seeds=range(5),
+    settings={"batch": 16},
+    data=lambda: fingerprint(torch.zeros(1)),
+)
+def cost(seed: int, length: int, batch: int) -> Generator[float, None, dict[str, Any]]:
+    """How time and memory of a step of training grow with source and target.
+
+    The models take turns. The numbers that are kept are those of one forward pass.
+    """
+    torch.manual_seed(seed)
+    tokens = torch.randint(LETTERS, (2, batch, length))
+    lengths = torch.full((batch,), length)
+    pairs = PairBatch(tokens[0], lengths, tokens[1], tokens[1], torch.ones_like(tokens[1]).bool())
+    models = {kind: cost_model(kind) for kind in COSTS}
+    milliseconds = {}
+    for kind, model in models.items():
+        seq2seq_loss(model, pairs, None)[0].backward()  # warms up
+        begin = process_time()
+        loss, _ = seq2seq_loss(model, pairs, None)
+        loss.backward()
+        milliseconds[kind] = 1000 * (process_time() - begin)
+        yield loss.item()
+    numbers = {kind: kept_numbers(model, pairs) for kind, model in models.items()}
+    return {"milliseconds": milliseconds, "numbers kept": numbers}
