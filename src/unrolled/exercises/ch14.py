@@ -202,8 +202,8 @@ SOFTMAX = Exercise(
         Mistake(
             _minus_a_billion,
             "Right where there is something to look at, but a row that may look nowhere gets equal "
-            "weights in its padding, since all its scores are the same large number: it should be "
-            "zeros.",
+            "weights everywhere, as a softmax of equal scores gives them, however low they are: it "
+            "should be zeros.",
         ),
         Mistake(
             _minus_ten,
