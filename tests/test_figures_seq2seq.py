@@ -1,11 +1,14 @@
 """The drawings of Part V: encoder and decoder, attention, beams, alignments."""
 
+import inspect
 import itertools
 import re
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from matplotlib.colors import to_hex
 from matplotlib.image import AxesImage
 
@@ -25,7 +28,15 @@ from drawings import (
     looks,
     names,
 )
-from unrolled.figures import alignment, alignments, attention_step, beam_tree, seq2seq_graph
+from unrolled.figures import (
+    COLOURS,
+    alignment,
+    alignment_explorer,
+    alignments,
+    attention_step,
+    beam_tree,
+    seq2seq_graph,
+)
 from unrolled.figures.palette import colour
 from unrolled.figures.plots import SEQUENTIAL
 
@@ -359,7 +370,7 @@ def test_a_state_shows_its_numbers_its_score_and_its_weight_above_each_other():
         assert heights[-1] < start[1] < end[1]
         assert end[1] == pytest.approx(places["box-context-3"].y0, abs=0.02)
         assert arrow.get_linewidth() == pytest.approx(0.8 + 4.7 * WEIGHTED[k])
-    assert {"text-row-weight"} == {gid for gid in artists(drawn("look"))[0] if "row" in gid}
+    assert {"text-row-weight"} == {gid for gid in artists(drawn("look"))[0] if "-row-" in gid}
 
 
 @pytest.mark.parametrize(
@@ -501,3 +512,53 @@ def test_a_step_that_may_look_nowhere_has_no_weights():
     assert len(cells(alignment([[0, 0], [0, 1]], ["a", "b"], ["x", "y"]))) == 4
     with pytest.raises(ValueError, match="examples is empty; expected a title with weights"):
         alignments({})
+
+
+# Alignments that answer: the picture and the tables; tests/site looks at the script.
+
+
+def test_the_tables_hold_the_weights_of_all_examples():
+    pair = (["a", "<eos>"], ["x y", " "])
+    examples = {"one & <two>": (np.array([[0.126, 0.874], [0, 1]]), *pair)}
+    examples["forty two"] = (looks(*NUMBER), *NUMBER)
+    explorer = alignment_explorer(examples)
+    tables = BeautifulSoup(explorer.html, "html.parser").select("details > div > table")
+    assert [table.caption.text for table in tables] == list(examples)
+    first = [[cell.text for cell in row.select("th, td")] for row in tables[0].select("tr")]
+    assert first == [["target", "a", "<eos>"], ["x y", "13", "87"], ["␣", "0", "100"]]
+    assert [cell["scope"] for cell in tables[0].select("th")] == ["col"] * 3 + ["row"] * 2
+    assert len(tables[1].select("td")) == 15 * 10
+    # The picture is that of the first.
+    assert len(cells(explorer.figure)) == 4
+
+
+def test_an_explorer_shows_its_picture_and_its_tables(monkeypatch):
+    shown = []
+    module = inspect.getmodule(alignment_explorer)
+    monkeypatch.setattr(module, "display", lambda *parts: shown.extend(parts))
+    explorer = alignment_explorer({"one": ([[1]], ["a"], ["x"])})
+    explorer._ipython_display_()
+    assert shown[0] is explorer.figure
+    assert shown[1].data == explorer.html
+
+
+@pytest.mark.parametrize(
+    ("examples", "words"),
+    [
+        ({}, "examples is empty; expected a title with weights, source and target"),
+        ({"one": ([[0.2]], ["a"], ["x"])}, "example 'one': weights of one step add to 0.2"),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused(examples, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        alignment_explorer(examples)
+
+
+def test_the_script_is_light_and_asks_nobody():
+    assets = Path(__file__).resolve().parent.parent / "assets"
+    script = (assets / "alignment.js").read_text(encoding="utf-8")
+    assert len(script.encode()) < 12_000
+    assert not re.search(r"https?:|fetch|import\b|XMLHttpRequest", script)
+    style = (assets / "style.css").read_text(encoding="utf-8")
+    rules = "".join(re.findall(r"^\.alignment[^{]*\{[^}]*\}", style, re.MULTILINE))
+    assert {"series_1", "ink", "paper"} <= set(re.findall(r"--unrolled-(\w+)", rules)) <= {*COLOURS}

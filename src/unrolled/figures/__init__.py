@@ -6,6 +6,7 @@ returns a `matplotlib.figure.Figure`: as the last line of a notebook cell it sho
 
 from .activation import activation_text
 from .alignment import alignment, alignments
+from .alignment_explorer import alignment_explorer
 from .bars import bars
 from .batches import padded_batch
 from .beam import beam_tree
@@ -32,6 +33,7 @@ __all__ = [
     "COLOURS",
     "activation_text",
     "alignment",
+    "alignment_explorer",
     "alignments",
     "attention_step",
     "bars",
