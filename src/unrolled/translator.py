@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -201,7 +201,7 @@ class Translator:
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: weight.half() for name, weight in self.model.state_dict().items()}
         sizes = {"sizes": json.dumps(self.sizes)}
-        save_file(weights, folder / "translator.safetensors", metadata=sizes)
+        (folder / "translator.safetensors").write_bytes(save(weights, metadata=sizes))
         for side, subwords in zip(SIDES, (self.source, self.target), strict=True):
             subwords.save(folder / f"translator.{side}.model")
 
