@@ -43,6 +43,7 @@ RUNS_WORDS = "tests/test_runs_words.py"
 RUNS_GATED = "tests/test_runs_gated.py"
 MEMORY = "tests/test_memory.py"
 RUNS_MEMORY = "tests/test_runs_memory.py"
+RUNS_SEQ2SEQ = "tests/test_runs_seq2seq.py"
 RUNS_TRUNCATION = "tests/test_runs_truncation.py"
 EXPLORER = "tests/test_figures_explorer.py"
 ATTENTION = "tests/test_attention.py"
@@ -2450,5 +2451,33 @@ MUTANTS = [
         ".masked_fill(nowhere, 0.0)",
         "",
         ATTENTION,
+    ),
+    Mutant(
+        "an update bias that the decoder's reset gate gets",
+        "runs/ch13.py",
+        "cell.bias[cell.hidden_size : 2 * cell.hidden_size] += update_bias",
+        "cell.bias[: cell.hidden_size] += update_bias",
+        RUNS_SEQ2SEQ,
+    ),
+    Mutant(
+        "true letters where own ones are asked for",
+        "runs/ch13.py",
+        "torch.where(own, logits[:, 0].argmax(dim=1), true)",
+        "torch.where(own, true, logits[:, 0].argmax(dim=1))",
+        RUNS_SEQ2SEQ,
+    ),
+    Mutant(
+        "sources exchanged without their lengths",
+        "runs/ch13.py",
+        "return batch._replace(source=batch.source.roll(1, dims=0), source_lengths=lengths)",
+        "return batch._replace(source=batch.source.roll(1, dims=0))",
+        RUNS_SEQ2SEQ,
+    ),
+    Mutant(
+        "a true name that is less likely counted as likelier",
+        "runs/ch13.py",
+        "truth[row] > scores[row] + 1e-4",
+        "truth[row] < scores[row] + 1e-4",
+        RUNS_SEQ2SEQ,
     ),
 ]
