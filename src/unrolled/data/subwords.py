@@ -52,7 +52,7 @@ class Subwords:
 
     Examples
     --------
-    >>> subwords = Subwords(["low low low lower lowest", "newer newest wider"], vocab_size=30)
+    >>> subwords = Subwords(["low low low lower lowest", "newer newest wider"], vocab_size=24)
     >>> (tokens,) = subwords.encode(["lower"])
     >>> subwords.pieces(tokens), subwords.text(tokens)
     (['▁low', 'er'], 'lower')
