@@ -595,7 +595,7 @@ class OwnLetters:
         "more and more own letters": {"last": 1.0},
         "own letters": {"first": 1.0, "last": 1.0},
     },
-    seeds=range(5),
+    seeds=range(3),
     settings=BUDGET | {"steps": 200, "update_bias": 3.0, "first": 0.0},
     data=_fingerprint,
 )
@@ -629,7 +629,7 @@ def backwards(model: Seq2Seq) -> Seq2Seq:
         for bias in (0, 3)
         for order in ("forwards", "backwards")
     },
-    seeds=range(5),
+    seeds=range(3),
     settings=BUDGET | {"steps": 200, "use": "first state", "one_way": True, "hidden": SUMMARY},
     data=_fingerprint,
 )
@@ -708,7 +708,7 @@ def _share(rows: Sequence[int], holds: Any) -> float:
 
 @experiment(
     variants={"half-trained": {}},
-    seeds=range(5),
+    seeds=range(3),
     settings=BUDGET
     | {
         "summary": "last",
