@@ -6,7 +6,7 @@ returns a `matplotlib.figure.Figure`: as the last line of a notebook cell it sho
 
 from .activation import activation_text
 from .alignment import alignment, alignments
-from .alignment_explorer import alignment_explorer
+from .alignment_explorer import AlignmentExplorer, alignment_explorer
 from .bars import bars
 from .batches import padded_batch
 from .beam import beam_tree
@@ -31,6 +31,7 @@ from .wavefront import wavefront
 
 __all__ = [
     "COLOURS",
+    "AlignmentExplorer",
     "activation_text",
     "alignment",
     "alignment_explorer",
