@@ -28,7 +28,7 @@ const alignments = (() => {
 
   // --- The words. ---
 
-  const percent = (share) => `${Math.round(100 * share)} %`;
+  const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
   const spoken = (piece) => (piece === "␣" ? "the blank" : `“${piece}”`);
   const listed = (parts) => parts.length < 2
     ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
@@ -50,8 +50,8 @@ const alignments = (() => {
         : `To write ${piece} the decoder gives no piece ${percent(LEAST_SAID)} or more.`;
     }
     return found
-      ? `At ${piece} the decoder looks to write ${found}.`
-      : `At ${piece} the decoder never looks with ${percent(LEAST_SAID)} or more.`;
+      ? `The decoder looks at ${piece} to write ${found}.`
+      : `The decoder never looks at ${piece} with ${percent(LEAST_SAID)} or more.`;
   }
 
   // --- The drawing. ---
@@ -74,6 +74,7 @@ const alignments = (() => {
     const words = frame.querySelector('[role="status"]');
     const [source, target] = frame.querySelectorAll('[role="toolbar"]');
     const bars = { source, target };
+    const buttons = { source: [], target: [] };
     examples.forEach(({ title }) => choice.append(new Option(title)));
     choice.parentElement.hidden = examples.length < 2;
 
@@ -86,7 +87,7 @@ const alignments = (() => {
       const { side, index } = selected;
       const room = svg.getBoundingClientRect();
       const end = (which, k) => {
-        const box = bars[which].children[k].getBoundingClientRect();
+        const box = buttons[which][k].getBoundingClientRect();
         const edge = which === "source" ? box.bottom : box.top;
         return `${(box.left + box.width / 2 - room.left).toFixed(1)} ${(edge - room.top).toFixed(1)}`;
       };
@@ -99,13 +100,13 @@ const alignments = (() => {
     function select(side, index, { quiet = QUIET } = {}) {
       selected = { side, index };
       const shares = looks(example, side, index);
-      [...bars[side].children].forEach((piece, k) => {
+      buttons[side].forEach((piece, k) => {
         piece.setAttribute("aria-pressed", k === index);
         piece.tabIndex = k === index ? 0 : -1;
         piece.style.removeProperty("--weight");
       });
       const strongest = shares.indexOf(Math.max(...shares));
-      [...bars[OTHER[side]].children].forEach((piece, k) => {
+      buttons[OTHER[side]].forEach((piece, k) => {
         piece.setAttribute("aria-pressed", false);
         piece.tabIndex = k === strongest ? 0 : -1;
         piece.style.setProperty("--weight", shares[k]);
@@ -120,22 +121,33 @@ const alignments = (() => {
     function show(number) {
       example = examples[number];
       for (const side of SIDES) {
-        bars[side].replaceChildren(...example[side].map((piece) => {
+        buttons[side] = example[side].map((piece) => {
           const button = document.createElement("button");
           button.type = "button";
           button.textContent = piece;
           if (piece === "␣") button.setAttribute("aria-label", "blank");
           return button;
+        });
+        // A word ends with its blank, and goes on in the next line only where it must.
+        const words = [[]];
+        for (const button of buttons[side]) {
+          words.at(-1).push(button);
+          if (button.textContent === "␣") words.push([]);
+        }
+        bars[side].replaceChildren(...words.map((letters) => {
+          const word = document.createElement("span");
+          word.append(...letters);
+          return word;
         }));
       }
       select("target", 0, { quiet: 0 });
     }
 
     const pieceAt = (event) => {
-      const piece = event.target.closest('[role="toolbar"] > button');
+      const piece = event.target.closest('[role="toolbar"] button');
       if (!piece) return null;
-      const side = piece.parentElement === source ? "source" : "target";
-      return [side, [...bars[side].children].indexOf(piece)];
+      const side = source.contains(piece) ? "source" : "target";
+      return [side, buttons[side].indexOf(piece)];
     };
     for (const kind of ["pointerover", "focusin", "click"]) {
       frame.addEventListener(kind, (event) => {
@@ -158,8 +170,9 @@ const alignments = (() => {
       if (row === undefined && across !== OTHER[side]) return;
       event.preventDefault();
       // To the other side: where most of the weight is.
-      const there = row === undefined ? bars[across].querySelector('[tabindex="0"]') : null;
-      (there ?? bars[side].children[row]).focus();
+      const there = row === undefined
+        ? buttons[across].find((piece) => piece.tabIndex === 0) : buttons[side][row];
+      there.focus();
     });
     choice.addEventListener("change", () => show(choice.selectedIndex));
 
