@@ -106,6 +106,7 @@ def test_genders_need_two_witnesses_and_no_other():
     texts = ["Un chat.", "Mon chat.", "Une table.", "Un livre, une livre.", "Son livre."]
     assert genders(texts) == {"chat": "masculine"}
     assert genders(["Mon amie.", "Ton amie."]) == {}
+    assert genders(["Une très belle.", "Une très grande."]) == {}
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ DETERMINERS = {
     "masculine": {"un", "mon", "ton", "son", "du", "au"},
     "feminine": {"une", "ma", "ta", "sa", "cette"},
 }
+#: Words without a gender that often follow a determiner.
+INVARIABLE = {"peu", "plus", "si", "très", "trop"}
 #: Words that may stand between a subject and its verb.
 BETWEEN = set(words_of("ne n'me m'te t'se s'le la l'les lui leur y en nous vous"))
 #: Endings of a verb that cannot follow a subject.
@@ -124,9 +126,10 @@ def genders(texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         words = words_of(text)
         for before, noun in pairwise(words):
+            if noun[0] in "aeiouyhàâéèêîïôûœ" or noun in INVARIABLE:
+                continue
             for gender, determiners in DETERMINERS.items():
-                if before in determiners and noun[0] not in "aeiouyhàâéèêîïôûœ":
-                    counts[gender][noun] += 1
+                counts[gender][noun] += before in determiners
     return {
         noun: gender
         for gender, other in (("masculine", "feminine"), ("feminine", "masculine"))
