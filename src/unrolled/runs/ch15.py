@@ -424,7 +424,8 @@ class Recipe:
             for row in greedy(self.step, state, **options).tolist():
                 words = target.to_tokens(row)
                 words = words[: words.index("<eos>")] if "<eos>" in words else words
-                said.append(" ".join(word for word in words if word != "<unk>"))
+                text = " ".join(word for word in words if word != "<unk>")
+                said.append(re.sub(r" (?=[.,])", "", text))  # as French is written
         return said
 
     def step(self, tokens: Tensor, state: tuple) -> tuple[Tensor, tuple]:
