@@ -635,6 +635,7 @@ BELOW = {
     "training": {"cells", "layers", "scan", "attention", "models", "checkpoints", "figures"},
 }
 BELOW |= {"data": {"data"}, "metrics": set(), "figures": {"figures"}, "ngrams": set()}
+BELOW |= {"proofread": set()}
 BELOW |= {"translator": {"attention", "data", "decoding", "layers", "models"}}
 #: What every module may import.
 ANYWHERE = {"__version__", "checking"}
