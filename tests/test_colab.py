@@ -16,7 +16,7 @@ import tasks
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 # What the package is built from.
-SOURCES = ("src", "runs", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("src", "runs", "weights", "pyproject.toml", "README.md", "LICENSE")
 # The torch of the book, so that nothing large is fetched; its neighbours are others than ours.
 NEIGHBOURS = ("numpy==2.2.6", "matplotlib==3.10.1", "ipython==8.31.0")
 BARE = ("torch==2.13.0", "ipykernel", "nbclient", *NEIGHBOURS)

@@ -346,7 +346,7 @@ def test_killed_installations_are_mended(tmp_path):
     """The real environment of the book, killed at several moments on its way."""
     root = tmp_path / "tree"
     shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("runs", "tools"):
+    for name in ("runs", "weights", "tools"):
         shutil.copytree(ROOT / name, root / name)
     for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, root)

@@ -26,7 +26,8 @@ def mutated(mutant):
 def run_tests(mutant, folder):
     """Run the tests of a mutant's module on a copy of the package that has the fault."""
     shutil.copytree(PACKAGE, folder / "src" / "unrolled")
-    shutil.copytree(ROOT / "runs", folder / "runs")
+    for name in ("runs", "weights"):
+        shutil.copytree(ROOT / name, folder / name)
     (folder / "src" / "unrolled" / mutant.file).write_text(mutated(mutant), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", mutant.tests]
     environment = os.environ | {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}

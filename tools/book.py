@@ -49,7 +49,7 @@ FRONT_DOOR = """<!DOCTYPE html>
 </html>
 """
 # What the outputs of the notebooks depend on beside their own cells.
-BEHIND_OUTPUTS = ("src", "runs", "requirements.txt")
+BEHIND_OUTPUTS = ("src", "runs", "weights", "requirements.txt")
 # What the site depends on.
 BEHIND_SITE = (
     *BEHIND_OUTPUTS,
