@@ -72,6 +72,18 @@ TRAINED_GATES = (
     "cut",
 )
 
+NUMBERS = (
+    "imports",
+    "task",
+    "lengths",
+    "spelling",
+    "spelling-result",
+    "translator",
+    "validate",
+    "learn",
+    "learn-result",
+)
+
 CLAIMS = [
     Claim(
         "02-recurrent-cell",
@@ -1464,6 +1476,68 @@ CLAIMS = [
                 "recipe",
                 'recipe = runs.load("12-recipe")["results"]',
                 'recipe = {n: {s: machine[s]["ours"] for s in "01"} for n in "abc"}',
+            )
+        },
+        seeds={},
+    ),
+    Claim(
+        "13-encoder-decoder",
+        "learn-claim",
+        NUMBERS,
+        nulls={"hardly trained": Change("learn", '"every step"), 250', '"every step"), 25')},
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "13-encoder-decoder",
+        "contexts-claim",
+        ("imports", "contexts", "first-state"),
+        nulls={
+            "no more steps": _instead_in(
+                "first-state",
+                "13-first-state",
+                "bias 3, three times the steps",
+                "bias 3, input weights times 4",
+            ),
+            "gates as drawn": _instead_in(
+                "contexts", "13-contexts", "last, first state, bias 3", "last, first state"
+            ),
+            "a first state at every step": _instead_in(
+                "contexts", "13-contexts", "last, every step", "last, first state"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "13-encoder-decoder",
+        "errors-claim",
+        (*NUMBERS, "errors", "kinds", "longer"),
+        nulls={
+            "another number's answer": Change(
+                "errors", "zip(task.held_out.target, said)", "zip(task.held_out.target, said[::-1])"
+            )
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "13-encoder-decoder",
+        "forcing-claim",
+        (*NUMBERS, "forced", "go-on", "rest"),
+        nulls={
+            "another number's source": Change(
+                "go-on",
+                "model.start(source, lengths)",
+                "model.start(source.roll(1, 0), lengths.roll(1))",
+            )
+        },
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "13-encoder-decoder",
+        "padding-claim",
+        (*NUMBERS, "padding"),
+        nulls={
+            "lengths after all": Change(
+                "padding", "source_lengths, as_long)", "source_lengths,) * 2"
             )
         },
         seeds={},
