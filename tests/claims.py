@@ -1533,6 +1533,20 @@ CLAIMS = [
     ),
     Claim(
         "13-encoder-decoder",
+        "scheduled-claim",
+        ("imports", "contexts", "scheduled"),
+        nulls={
+            "half of its own letters, and all": _instead_in(
+                "scheduled",
+                "13-teacher-forcing",
+                "up to half own letters",
+                "more and more own letters",
+            )
+        },
+        seeds={},
+    ),
+    Claim(
+        "13-encoder-decoder",
         "padding-claim",
         (*NUMBERS, "padding"),
         nulls={
