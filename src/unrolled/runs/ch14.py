@@ -729,6 +729,19 @@ def lengths(
     }
 
 
+@experiment(
+    variants={
+        f"{kind}, up to 31": {"kind": kind, "longest": 31} for kind in ("first state", "every step")
+    },
+    seeds=range(2),
+    settings={"steps": 1600, "batch": 64, "learning_rate": 1e-2},
+    data=_lengths_fingerprint,
+)
+def lengths_longer(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any]]:
+    """Whether a fixed context needs no more than four times the steps for long names."""
+    return (yield from lengths(seed, **settings))
+
+
 # --- What it costs -------------------------------------------------------------------------------
 
 COSTS = ("every step", "dot, after", "additive, after", "dot, before", "additive, before")
