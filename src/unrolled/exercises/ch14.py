@@ -183,8 +183,9 @@ SOFTMAX = Exercise(
         ),
         Mistake(
             _exp_that_overflows,
-            "Your `exp` overflows where scores are large, and is rounded to 0 where they are far below "
-            "zero: subtract the largest score first, or leave it to `softmax`, which does that.",
+            "Your `exp` overflows where scores are large, and is rounded to 0 where they are far "
+            "below zero: subtract the largest score first, or leave it to `softmax`, which does "
+            "that.",
         ),
         Mistake(
             _masked_after_the_softmax,
