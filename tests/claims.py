@@ -84,6 +84,23 @@ NUMBERS = (
     "learn-result",
 )
 
+LOOKING = (
+    "imports",
+    "package",
+    "learn",
+    "train",
+    "alignments",
+    "words",
+    "shares",
+    "altered",
+    "changes",
+    "altered-result",
+    "effect",
+    "effect-table",
+    "transplant",
+    "transplant-result",
+)
+
 CLAIMS = [
     Claim(
         "02-recurrent-cell",
@@ -1553,6 +1570,48 @@ CLAIMS = [
             "lengths after all": Change(
                 "padding", "source_lengths, as_long)", "source_lengths,) * 2"
             )
+        },
+        seeds={},
+    ),
+    Claim(
+        "14-attention",
+        "scaled-claim",
+        ("imports", "package", "scores", "scaled"),
+        nulls={"both scaled": Change("scaled", '("dot", 1.0)', '("dot", d**-0.5)')},
+        seeds=_manual_seeds("scaled"),
+    ),
+    Claim(
+        "14-attention",
+        "alignments-claim",
+        LOOKING,
+        nulls={
+            "hardly trained": Change(
+                "learn", "number_problem(), 0, 250", "number_problem(), 0, 20"
+            ),
+            "no word exchanged": Change("effect", "if word != place", ""),
+            "no output exchanged": Change("transplant", "roll(1, dims=0)", "roll(0, dims=0)"),
+        },
+        seeds={
+            f"seed {seed}": Change(
+                "learn", "number_problem(), 0, 250", f"number_problem(), {seed}, 250"
+            )
+            for seed in OTHER_SEEDS
+        },
+    ),
+    Claim(
+        "14-attention",
+        "lengths-claim",
+        ("imports", "package", "lengths"),
+        nulls={
+            "one vector for attention": _instead_in(
+                "lengths", "14-lengths", "attention, up to 31", "every step, up to 31"
+            ),
+            "attention for one vector": _instead_in(
+                "lengths", "14-lengths", "first state, up to 31", "attention, up to 31"
+            ),
+            "nothing is beyond": _instead_in(
+                "lengths", "14-lengths", "attention, up to 15", "attention, up to 31"
+            ),
         },
         seeds={},
     ),
