@@ -49,6 +49,7 @@ LINES = """() => [...document.querySelectorAll(".alignment-drawing path")].map((
             return box.left < left && left < box.right
                 && box.top - 1 < top && top < box.bottom + 1; });
     return [piece(from), piece(to), Number(line.getAttribute("stroke-width"))]; })"""
+BAR = "() => document.activeElement.closest('[role=toolbar]').ariaLabel"
 GROUNDS = """(side) => [...document.querySelectorAll(`[aria-label="${side}"] button`)].map(
     (piece) => Number(piece.style.getPropertyValue("--weight")))"""
 
@@ -170,7 +171,10 @@ def test_all_of_it_by_keyboard(page):
     assert page.evaluate("() => document.activeElement.tagName") == "SELECT"
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Tab")
+    assert page.evaluate(BAR) == "source"
     page.keyboard.press("Tab")
+    assert page.evaluate(BAR) == "target"
+    page.keyboard.press("Home")
     assert page.evaluate("() => document.activeElement.textContent") == "z"
     shares = np.array([[round(100 * w) for w in row] for row in EXAMPLES["forty two"][0]])
     page.keyboard.press("ArrowRight")
@@ -186,10 +190,7 @@ def test_all_of_it_by_keyboard(page):
     page.keyboard.press("ArrowUp")
     expect(piece(page, "source", 10)).to_be_focused()
     page.keyboard.press("ArrowDown")
-    assert (
-        page.evaluate("() => document.activeElement.closest('[role=toolbar]').ariaLabel")
-        == "target"
-    )
+    assert page.evaluate(BAR) == "target"
     outline = "() => getComputedStyle(document.activeElement).outlineStyle"
     assert page.evaluate(outline) == "solid"
     # One stop a side: the next one is behind the drawing.
