@@ -46,6 +46,7 @@ RUNS_MEMORY = "tests/test_runs_memory.py"
 RUNS_SEQ2SEQ = "tests/test_runs_seq2seq.py"
 RUNS_TRUNCATION = "tests/test_runs_truncation.py"
 EXPLORER = "tests/test_figures_explorer.py"
+SEQ2SEQ_DRAWINGS = "tests/test_figures_seq2seq.py"
 ATTENTION = "tests/test_attention.py"
 SEQ2SEQ = "tests/test_seq2seq.py"
 PAIRS = "tests/test_pairs.py"
@@ -1157,6 +1158,55 @@ MUTANTS = [
         "if 0.995 <= p < 1:",
         "if False:",
         DRAWINGS,
+    ),
+    Mutant(
+        "the decoder alone is fed the truth",
+        "figures/seq2seq.py",
+        "fed = said if teacher_forcing is False else true",
+        "fed = true",
+        SEQ2SEQ_DRAWINGS,
+    ),
+    Mutant(
+        "the state of the step asks before it",
+        "figures/seq2seq.py",
+        "step if after else step - 1",
+        "step",
+        SEQ2SEQ_DRAWINGS,
+    ),
+    Mutant(
+        "all arrows of one thickness",
+        "figures/weights.py",
+        "THIN + (THICK - THIN) * weight",
+        "THICK",
+        SEQ2SEQ_DRAWINGS,
+    ),
+    Mutant(
+        "greedy takes the worst",
+        "figures/beam.py",
+        "key=lambda prefix: -scores[prefix]",
+        "key=lambda prefix: scores[prefix]",
+        SEQ2SEQ_DRAWINGS,
+    ),
+    Mutant(
+        "a context without its weights",
+        "figures/mixing.py",
+        "self.context = weights @ states",
+        "self.context = states.mean(axis=0)",
+        SEQ2SEQ_DRAWINGS,
+    ),
+    Mutant(
+        "rows of an alignment upside down",
+        "figures/alignment.py",
+        "_shades(self.weights[first:last, start:end])",
+        "_shades(self.weights[first:last, start:end][::-1])",
+        SEQ2SEQ_DRAWINGS,
+    ),
+    Mutant(
+        "another unit in the table",
+        "figures/alignment_explorer.py",
+        "{100 * weight:.0f}",
+        "{10 * weight:.0f}",
+        SEQ2SEQ_DRAWINGS,
     ),
     Mutant(
         "another orthogonal matrix",
