@@ -28,6 +28,7 @@ LINES = [
     (f"{s} {v} {t}.", f"{SUBJECTS[s]} {VERBS[v]} {THINGS[t]}.")
     for s, v, t in product(SUBJECTS, VERBS, THINGS)
 ]
+LINES += [(english, french[:-1] + " ici.") for english, french in LINES]  # another translation
 MORE = [
     ("I see the dog!", "Je vois le chien\u202f!"),  # with other marks the same sentence
     ("I see the dog.", "Je vois un chien."),
