@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from unrolled.attention import GeneralAttention
+from unrolled.attention import DotProductAttention
 from unrolled.checking import check_choice, check_whole
 from unrolled.data import TextTokens
 from unrolled.data.subwords import Subwords
@@ -108,7 +108,7 @@ def weights_folder() -> Path:
 def translation_model(
     source_size: int, target_size: int, *, embedding: int, encoder: int, hidden: int
 ) -> Seq2Seq:
-    """Make the model of :class:`Translator`: GRUs, a bidirectional encoder, general attention.
+    """Make the model of :class:`Translator`: GRUs, a bidirectional encoder, scaled dot products.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def translation_model(
         encoder=reader,
         layer=GRU(embedding, hidden),
         embedding_size=embedding,
-        attention=GeneralAttention(hidden, reader.output_size),
+        attention=DotProductAttention(),
         look="after",
     )
     return Seq2Seq(reader, writer)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from unrolled.attention import GeneralAttention
+from unrolled.attention import DotProductAttention
 from unrolled.data import PairBatches, SplitPairs, Subwords, TextPairs, references
 from unrolled.data.d2l import import_d2l
 from unrolled.data.translation import (
@@ -269,7 +269,7 @@ def model_of(kind: str, task: Task, *, embedding: int, encoder: int, hidden: int
         "embedding_size": embedding,
     }
     if kind == "attention before":
-        attention = GeneralAttention(hidden, reader.output_size)
+        attention = DotProductAttention()
         decoder = AttentionDecoder(sizes[1], attention=attention, look="before", **options)
     else:
         use = {"plain": "first state", "fed": "both"}[kind]
@@ -459,7 +459,7 @@ KINDS = ("plain", "fed", "attention after", "attention before")
     variants={"in turn": {}},
     seeds=range(3),
     settings={
-        "seconds": 90,
+        "seconds": 75,
         "pieces": 2000,
         "times": 6,
         "shown": 24,
@@ -531,7 +531,7 @@ def published(
 @experiment(
     variants={"attention after": {}},
     seeds=range(1),
-    settings={"seconds": 600, "pieces": 2000, "times": 10, **TRAINING, **MODEL},
+    settings={"seconds": 1_200, "pieces": 2000, "times": 10, **TRAINING, **MODEL},
     data=data,
 )
 def shipped(
