@@ -12,6 +12,8 @@ import torch
 
 from unrolled import exercises
 from unrolled.exercises import catalogue, check, check_with_seed, hint, solution
+from unrolled.exercises.exercise import Draw
+from unrolled.exercises.outcome import run_case
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = catalogue()
@@ -119,6 +121,13 @@ def test_the_solution_passes_for_every_seed(exercise, seeds):
         report = check_with_seed(exercise, exercise.solution, seed)
         assert report.passed, report
         assert len(report.messages) == 1, report
+
+
+@every_exercise
+def test_the_solution_raises_nothing(exercise):
+    """An answer that raises what the reference raises would be right."""
+    for case in exercise.cases(Draw(0)):
+        assert run_case(exercise, exercise.solution, case, 0).error is None, case
 
 
 @SEEDS

@@ -53,6 +53,7 @@ REDUCTIONS: tuple[tuple[Callable[[Tensor, int], Tensor], str], ...] = (
 
 # What a single entry along an axis is called, where the axis is not called after it.
 ONE_OF = {"batch": "sequence", "time": "step", "vocab": "token"}
+ONE_OF |= {"queries": "query", "steps": "step"}
 ONE_OF |= {axis: f"{axis} unit" for axis in ("input", "hidden", "output")}
 
 # How often an argument stands in a sum beyond what it should.
