@@ -119,7 +119,8 @@ def translation_model(
     encoder
         Units of either direction of the encoder.
     hidden
-        Units of the decoder, which looks after each step.
+        Units of the decoder, which looks after each step; twice those of ``encoder``, as queries
+        and keys of a dot product are of one size.
     """
     reader = Encoder(source_size, layer=GRU(embedding, encoder, bidirectional=True))
     writer = AttentionDecoder(
