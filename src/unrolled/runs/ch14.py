@@ -548,19 +548,19 @@ def budget(seed: int, kind: str, **settings: Any) -> Generator[float, None, dict
 
 @experiment(
     variants={
-        f"{kind}, {name}": {"kind": kind, **settings}
-        for name, settings in {
-            "150 steps": {"steps": 150},
-            "a third of the rate": {"learning_rate": 3e-3},
-        }.items()
-        for kind in ("every step", "dot, after")
+        "every step, 150 steps": {"kind": "every step", "steps": 150},
+        "dot, after, 150 steps": {"kind": "dot, after", "steps": 150},
+        "every step, a third of the rate": {"kind": "every step", "learning_rate": 3e-3},
+        "dot, after, a third of the rate": {"kind": "dot, after", "learning_rate": 3e-3},
+        "general, after, a third of the rate": {"kind": "general, after", "learning_rate": 3e-3},
+        "plain dot, after": {"kind": "plain dot, after"},
     },
     seeds=range(3),
     settings=BUDGET,
     data=_fingerprint,
 )
 def other_budgets(seed: int, kind: str, **settings: Any) -> Generator[float, None, dict[str, Any]]:
-    """Whether the order is the same at fewer steps, and at another rate."""
+    """Whether the order is the same at fewer steps and at another rate, and what scaling does."""
     torch.manual_seed(seed)
     found = yield from ch13.learn(any_model(kind), seed, **settings)
     return {name: found[name] for name in ("curve", "exact", "bits", "parameters")}
