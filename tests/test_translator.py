@@ -20,7 +20,7 @@ from unrolled.translator import (
 
 ENGLISH = ["I am cold.", "I am hungry.", "You are late.", "We are here.", "Tom is cold."] * 3
 FRENCH = ["J'ai froid.", "J'ai faim.", "Tu es en retard.", "Nous sommes là.", "Tom a froid."] * 3
-SIZES = {"embedding": 6, "encoder": 5, "hidden": 8}
+SIZES = {"embedding": 6, "encoder": 4, "hidden": 8}
 
 
 @pytest.fixture(scope="module")
