@@ -1,5 +1,7 @@
 """What the runs of chapter 14 are made of, and what they measure with."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -158,69 +160,80 @@ def test_changed_weights_are_measured():
 
 
 class Scribe(nn.Module):
-    """A model whose encoder says which word is where, and whose decoder copies it.
+    """A model whose encoder's output at a place is its word, and whose decoder reads them off.
 
-    The units are said as the word at one place is, or as the first state says, in which are the
-    words of all the others.
+    One word it does not take from its place, if ``elsewhere`` says "units" or "tens", but from the
+    encoder's state. A word that may not be looked at is said as "nine" or "ninety".
     """
 
-    def __init__(self, by="place"):
+    def __init__(self, elsewhere=""):
         super().__init__()
-        self.by = by
+        self.elsewhere = elsewhere
         self.decoder = self
 
     def encoder(self, tokens, lengths):
-        outputs = tokens[:, :, None].float()
         mask = torch.arange(tokens.shape[1]) < lengths[:, None]
-        last = tokens[torch.arange(len(tokens)), lengths - 2]
-        return Encoded(outputs, last, mask)
+        return Encoded(tokens[:, :, None].float(), tokens, mask)
 
     def start(self, encoded):
-        problem, states = ch13.number_problem(), []
-        for outputs, last, mask in zip(*encoded, strict=True):
-            words = problem.source.pieces(outputs[:, 0].long())
-            place = len(words) - 1
-            units = words[place] if self.by == "place" else problem.source.pieces([int(last)])[0]
-            if not mask[place]:
-                units = "nine"
-            states.append((" ".join([*words[:place], units]), 0))
+        pieces, states = ch13.number_problem().source.pieces, []
+        for outputs, tokens, mask in zip(*encoded, strict=True):
+            words, kept = pieces(outputs[:, 0].long()), pieces(tokens)
+            for part, place, other in (("units", -1, "nine"), ("tens", -2, "ninety")):
+                if part == self.elsewhere:
+                    words[place] = kept[place]
+                if not mask[len(words) + place]:
+                    words[place] = other
+            states.append((" ".join(words), 0))
         return states
 
     def step(self, tokens, state):
         target, names = ch13.number_problem().target, _names()
         likely = [target.encode([names[text]])[0][said] for text, said in state]
-        logits = torch.nn.functional.one_hot(torch.stack(likely), target.vocab_size).float()
+        logits = nn.functional.one_hot(torch.stack(likely), target.vocab_size).float()
         ends = [len(names[text]) for text, _ in state]
         return logits, [(t, min(s + 1, e)) for (t, s), e in zip(state, ends, strict=True)]
 
 
+@functools.cache
 def _names():
-    return {
-        number_name(n, "en"): number_name(n, "de")
-        for n in (*range(100), *range(64_000, 65_000), *range(20_000, 20_100))
-    }
+    numbers = (*range(64_800, 64_900), *range(20_000, 20_100))
+    return {number_name(n, "en"): number_name(n, "de") for n in numbers}
 
 
-CROSSING = TextPairs(*([texts[i] for i in (0, 1, 2, 5)] for texts in PAIRS))
+LONG = TextPairs(*([texts[row] for row in (1, 2)] for texts in PAIRS))
 
 
-def test_a_place_tells_what_is_taken_from_it():
-    found = ch14.what_its_place_tells(Scribe(), CROSSING)
-    assert found["nothing"] == found["all others"] == {"old": 1, "new": 0}
-    assert found["word"] == found["its state"] == {"old": 0, "new": 1}
-    assert found["units not looked at"] == {"old": 0.25, "new": 0}  # 99 has nine
-    assert found["tens not looked at"] == {"old": 1, "new": 0}
+@pytest.mark.parametrize("part", ["units", "tens"])
+def test_a_place_tells_what_is_taken_from_it(part):
+    found = ch14.what_its_place_tells(Scribe(), LONG, part)
+    old, new = {"old": 1, "new": 0}, {"old": 0, "new": 1}
+    for way in ("nothing", "output before", "output after", "all others"):
+        assert found[way] == old, way
+    for way in ("word", "its output"):
+        assert found[way] == new, way
+    assert found[f"{part} not looked at"] == {"old": 0, "new": 0}
+    other = "tens" if part == "units" else "units"
+    assert found[f"{other} not looked at"] == old
 
 
 def test_another_place_may_tell_it_too():
-    found = ch14.what_its_place_tells(Scribe("first state"), CROSSING)
-    assert found["nothing"] == found["its state"] == {"old": 1, "new": 0}
+    found = ch14.what_its_place_tells(Scribe("tens"), LONG, "tens")
+    assert found["nothing"] == found["its output"] == {"old": 1, "new": 0}
     assert found["word"] == found["all others"] == {"old": 0, "new": 1}
 
 
-def test_numbers_without_crossing_units_are_not_asked():
-    assert [ch14.units_of(name) for name in PAIRS.target] == ["drei", "drei", "ein", "", "", "neun"]
-    assert ch14.what_its_place_tells(Scribe(), PAIRS)["nothing"] == {"old": 1, "new": 0}
+def test_only_crossing_numbers_with_a_word_before_them_are_asked():
+    ends = [ch14.crossed(name)[0] for name in PAIRS.target]
+    assert ends == ["drei", "drei", "ein", "", "", "neun"]
+    assert ch14.what_its_place_tells(Scribe(), PAIRS) == ch14.what_its_place_tells(Scribe(), LONG)
+
+
+def test_the_next_word_is_put_in_place_of_one():
+    assert ch14._exchanged(["seventy", "three"], "units") == ("seventy four", "vier")
+    assert ch14._exchanged(["seventy", "nine"], "units") == ("seventy one", "ein")
+    assert ch14._exchanged(["seventy", "three"], "tens") == ("eighty three", "achtzig")
+    assert ch14._exchanged(["ninety", "three"], "tens") == ("twenty three", "zwanzig")
 
 
 def test_what_stands_at_the_units():
