@@ -547,6 +547,17 @@ def budget(seed: int, kind: str, **settings: Any) -> Generator[float, None, dict
 
 
 @experiment(
+    variants={"general, after": {"kind": "general, after"}},
+    seeds=range(3),
+    settings=BUDGET | {"steps": 350},
+    data=_fingerprint,
+)
+def elsewhere(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any]]:
+    """Where models find the tens that look one-sidedly, after more steps."""
+    return (yield from budget(seed, **settings))
+
+
+@experiment(
     variants={
         "every step, 150 steps": {"kind": "every step", "steps": 150},
         "dot, after, 150 steps": {"kind": "dot, after", "steps": 150},
