@@ -1564,6 +1564,17 @@ CLAIMS = [
     ),
     Claim(
         "13-encoder-decoder",
+        "reversing-claim",
+        ("imports", "contexts", "reversing"),
+        nulls={
+            "read forwards": _instead_in(
+                "reversing", "13-reversing", "backwards, bias 3", "forwards, bias 3"
+            )
+        },
+        seeds={},
+    ),
+    Claim(
+        "13-encoder-decoder",
         "padding-claim",
         (*NUMBERS, "padding"),
         nulls={
@@ -1579,6 +1590,38 @@ CLAIMS = [
         ("imports", "package", "scores", "scaled"),
         nulls={"both scaled": Change("scaled", '("dot", 1.0)', '("dot", d**-0.5)')},
         seeds=_manual_seeds("scaled"),
+    ),
+    Claim(
+        "14-attention",
+        "budget-claim",
+        ("imports", "package", "budget", "budget-table"),
+        nulls={
+            "one vector for the dot product": _instead_in(
+                "budget", "14-budget", "dot, after", "every step"
+            ),
+            "the dot product for the additive score": _instead_in(
+                "budget", "14-budget", "additive, before", "dot, after"
+            ),
+            "the dot product for the general score": _instead_in(
+                "budget", "14-budget", "general, after", "dot, after"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "14-attention",
+        "seeds-claim",
+        ("imports", "package", "budget", "budget-table", "seeds", "neighbour"),
+        nulls={
+            "the general score for the dot product": _instead_in(
+                "budget", "14-budget", "dot, after", "general, after"
+            ),
+            "the dot product for the general score": _instead_in(
+                "budget", "14-budget", "general, after", "dot, after"
+            ),
+            "untrained": Change("seeds", 'run["looked"]["first', 'run["untrained"]["first'),
+        },
+        seeds={},
     ),
     Claim(
         "14-attention",
