@@ -115,14 +115,14 @@ def test_the_rate_rises_with_the_steps_and_falls_with_the_time():
 def test_every_kind_of_model_learns(small, kind):
     batches = ch15.PairBatches(small.pairs.train, small.source, small.target, 8)
     one = ours(kind, small, batches, 0, seconds=math.inf, learning_rate=4e-2, warm=2, **SIZES)
-    losses = [one.step() for _ in range(60)]
+    losses = [one.step() for _ in range(100)]
     assert losses[-1] < 0.3 * losses[0]
-    assert one.steps == 60
+    assert one.steps == 100
     found = one.found(small.test, shown=2)
-    assert found["passes"] == 60 * 8 / 24
+    assert found["passes"] == 100 * 8 / 24
     assert found["parameters"] == sum(weight.numel() for weight in one.model.parameters())
     assert len(found["translations"]) == 2
-    assert one.translate(["Go!"])[0].startswith("Va")
+    assert one.translate(["Go!"]) == ["Va !"]
 
 
 @pytest.mark.parametrize("kind", ch15.KINDS)
