@@ -1,13 +1,14 @@
 """What the runs of chapter 14 are made of, and what they measure with."""
 
 import functools
+import random
 
 import pytest
 import torch
 from torch import nn
 
 from unrolled.attention import DotProductAttention, masked_softmax
-from unrolled.data import PairBatch, TextPairs, number_name
+from unrolled.data import PairBatch, TextPairs, Tokenizer, number_name
 from unrolled.layers import GRU
 from unrolled.metrics import exact_match
 from unrolled.models import DecoderState, Encoded, Encoder, Seq2Seq
@@ -303,6 +304,14 @@ def test_own_states_do_not_see_the_encoder_but_in_the_first():
     assert torch.equal(state.layer[0], other.layer[0])
     assert state.memory.shape == other.memory.shape == (2, 0, 6)
     assert isinstance(state, DecoderState)
+
+
+def test_pieces_are_counted_without_a_name():
+    cut = Tokenizer(["null"], by="number pieces").cut
+    numbers = (1, 16, 73, 100, 101, 1_000, 1_001, 21_100, 1_000_000, 1_001_000, 2_000_001, 10**9)
+    generator = random.Random(0)
+    for number in (*numbers, *(generator.randrange(1, 10**12) for _ in range(200)), 10**12 - 1):
+        assert ch14.count_pieces(number) == len(cut(number_name(number, "de"))), number
 
 
 @pytest.mark.parametrize("longest", [15, 31])

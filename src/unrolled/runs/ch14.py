@@ -622,6 +622,30 @@ class LengthProblem(NamedTuple):
     target: Tokenizer
 
 
+def count_pieces(number: int) -> int:
+    """Count the pieces of a number's German name, without writing it.
+
+    Examples
+    --------
+    >>> count_pieces(73), count_pieces(2_000_073)   # drei und sieb zig; zwei Millionen ...
+    (4, 8)
+    """
+    thousands = number // 1000 % 1000
+    total = (
+        _pieces_below_thousand(thousands) + (thousands > 0) + _pieces_below_thousand(number % 1000)
+    )
+    for scale in (10**6, 10**9):
+        if group := number // scale % 1000:  # its own pieces, a space, its word, and a space again
+            total += _pieces_below_thousand(group) + 2 + (number % scale > 0)
+    return total
+
+
+@cache
+def _pieces_below_thousand(number: int) -> int:
+    name = number_name(number, "de")
+    return len(Tokenizer([name], by="number pieces").cut(name)) if number else 0
+
+
 @cache
 def length_problem(longest: int) -> LengthProblem:
     """Make a task whose names have up to ``longest`` pieces in training, and up to 31 in the test.
@@ -638,7 +662,6 @@ def length_problem(longest: int) -> LengthProblem:
     15
     """
     generator = random.Random(0)
-    cut = Tokenizer(["null"], by="number pieces").cut
     drawn: set[int] = set()
 
     def draw(count: int, least: int, most: int) -> TextPairs:
@@ -647,11 +670,10 @@ def length_problem(longest: int) -> LengthProblem:
             digits, share = generator.randint(1, DIGITS), generator.random()
             rest = [generator.randint(1, 9) * (generator.random() < share) for _ in range(digits)]
             number = int("".join(map(str, [generator.randint(1, 9), *rest[1:]])))
-            name = number_name(number, "de")
-            if number not in drawn and least < len(cut(name)) <= most:
+            if number not in drawn and least < count_pieces(number) <= most:
                 drawn.add(number)
                 pairs.source.append(number_name(number, "en"))
-                pairs.target.append(name)
+                pairs.target.append(number_name(number, "de"))
         return pairs
 
     bounds = [0, *BINS.values()]
