@@ -1575,6 +1575,20 @@ CLAIMS = [
     ),
     Claim(
         "13-encoder-decoder",
+        "beam-claim",
+        ("imports", "contexts", "beams"),
+        nulls={
+            "greedy search for the wide beam": Change(
+                "beams",
+                'runs.load("13-beam")["results"]["half-trained"]',
+                '{s: r | {"8, penalty 0": r["1, penalty 0"]} for s, r in '
+                'runs.load("13-beam")["results"]["half-trained"].items()}',
+            )
+        },
+        seeds={},
+    ),
+    Claim(
+        "13-encoder-decoder",
         "padding-claim",
         (*NUMBERS, "padding"),
         nulls={
@@ -1654,6 +1668,87 @@ CLAIMS = [
             ),
             "nothing is beyond": _instead_in(
                 "lengths", "14-lengths", "attention, up to 15", "attention, up to 31"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "15-translator",
+        "bleu-claim",
+        ("imports", "translate", "signatures", "bootstrap"),
+        nulls={
+            "no letters": Change("signatures", 'tokenize="char"', 'tokenize="none"'),
+            "as many sentences": Change(
+                "bootstrap", "len(said), size=(times, size)", "len(said), size=(20, 1000)"
+            ),
+        },
+        seeds={
+            f"seed {seed}": Change("bootstrap", "default_rng(0)", f"default_rng({seed})")
+            for seed in OTHER_SEEDS
+        },
+    ),
+    Claim(
+        "15-translator",
+        "equal-claim",
+        ("imports", "corpus", "equal"),
+        nulls={
+            "no attention": Change("equal", "return [run[name][key]", 'return [run["plain"][key]'),
+        },
+        seeds={},
+    ),
+    Claim(
+        "15-translator",
+        "errors-claim",
+        (
+            "imports",
+            "translate",
+            "checks",
+            "believes",
+            "pairs-of-two",
+            "people-of-two",
+            "verbs-of-two",
+            "choose",
+            "names",
+        ),
+        nulls={
+            "by chance": Change(
+                "believes",
+                "return log_probability(english, good) > log_probability(english, bad)",
+                "return len(english + good) % 2 == 0",
+            ),
+            "with the English after all": Change(
+                "choose",
+                'believes(".", good, bad) for _, good, bad in some',
+                "believes(*three) for three in some",
+            ),
+            "names that are copied": Change(
+                "names", "kept = sum(name in answer", "kept = sum(name in name"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "15-translator",
+        "chinese-claim",
+        ("imports", "chinese-task", "chinese", "chinese-result", "round"),
+        nulls={
+            "hardly trained": Change("chinese", "steps=300", "steps=20"),
+            "numbers that are not round": Change(
+                "round", "k * 10**digits for", "k * 10**digits + 357 for"
+            ),
+        },
+        seeds={f"seed {seed}": _seed("chinese", seed) for seed in OTHER_SEEDS},
+    ),
+    Claim(
+        "15-translator",
+        "wrong-claim",
+        ("imports", "translate", "typed", "two"),
+        nulls={
+            "capitals stay": Change(
+                "typed", '"in small letters": str.lower', '"in small letters": str'
+            ),
+            "one by one": Change(
+                "two", "together = translator.translate_all(joined)", "together = alone"
             ),
         },
         seeds={},
