@@ -351,6 +351,13 @@ def test_models_for_many_lengths():
         assert cell.bias[: cell.hidden_size].mean().abs() < 0.1
 
 
+def test_places_are_enough_for_the_longest_source():
+    longest = max(len(number_name(10**12 - 1 - d, "en").split()) for d in (0, 3, 30, 300)) + 1
+    assert longest == ch14.PLACES
+    model = ch14.length_model("location", 30, 25)
+    assert model.decoder.attention.weight.out_features == ch14.PLACES
+
+
 def test_accuracy_by_length(monkeypatch):
     problem = ch14.length_problem(15)
     long = set(problem.held_out["26-31"].source)

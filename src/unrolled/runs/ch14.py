@@ -611,6 +611,7 @@ def misdrawn(seed: int, kind: str, **settings: Any) -> Generator[float, None, di
 #: Bins of lengths, in pieces of a German number with the end token not counted.
 BINS = {"1-5": 5, "6-10": 10, "11-15": 15, "16-20": 20, "21-25": 25, "26-31": 31}
 DIGITS, IN_A_BIN, LEARNT = 12, 100, 20_000
+PLACES = 24  # words of the longest source, and the end token
 
 
 class LengthProblem(NamedTuple):
@@ -693,15 +694,16 @@ def length_model(kind: str, source_size: int, target_size: int) -> Seq2Seq:
     ----------
     kind
         ``"first state"`` and ``"every step"``, each with a decoder that begins by keeping its state
-        (3 is added to the bias of the update gate), or ``"attention"``: dot product, after the
-        step.
+        (3 is added to the bias of the update gate); ``"attention"``: dot product, after the step;
+        or ``"location"``: the same, with weights that do not depend on the source.
     source_size, target_size
         Numbers of tokens.
     """
     encoder = Encoder(source_size, layer=GRU(EMBEDDING, SUMMARY // 2, bidirectional=True))
-    if kind == "attention":
-        decoder = attention_decoder(target_size, encoder, make_attention("dot"), "after")
-        return Seq2Seq(encoder, decoder)
+    if kind in ("attention", "location"):
+        dot, location = make_attention("dot"), LocationAttention(UNITS, PLACES)
+        attention = dot if kind == "attention" else location
+        return Seq2Seq(encoder, attention_decoder(target_size, encoder, attention, "after"))
     beside = SUMMARY if kind == "every step" else 0
     layer = GRU(EMBEDDING + beside, ch13.HIDDEN[kind])
     with torch.no_grad():
@@ -760,6 +762,17 @@ def lengths(
         "seconds of training": seconds,
         "parameters": count_parameters(model),
     }
+
+
+@experiment(
+    variants={f"location, up to {longest}": {"longest": longest} for longest in (15, 31)},
+    seeds=range(3),
+    settings={"kind": "location", "steps": 400, "batch": 64, "learning_rate": 1e-2},
+    data=_lengths_fingerprint,
+)
+def lengths_location(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any]]:
+    """Whether weights that do not depend on the source do as well where sources get long."""
+    return (yield from lengths(seed, **settings))
 
 
 @experiment(
