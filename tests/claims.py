@@ -1639,6 +1639,30 @@ CLAIMS = [
     ),
     Claim(
         "14-attention",
+        "cost-claim",
+        ("imports", "package", "cost"),
+        nulls={
+            "short sentences": _instead_in("cost", "14-cost", "200", "20"),
+            "nothing grows": _instead_in("cost", "14-cost", "100", "200"),
+        },
+        seeds={},
+    ),
+    Claim(
+        "14-attention",
+        "misdrawn-claim",
+        ("imports", "package", "budget", "budget-table", "budget-claim", "misdrawn"),
+        nulls={
+            "own states instead of places": _instead_in(
+                "misdrawn", "14-misdrawn", "location", "own states"
+            ),
+            "places instead of own states": _instead_in(
+                "misdrawn", "14-misdrawn", "own states", "location"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "14-attention",
         "alignments-claim",
         LOOKING,
         nulls={
