@@ -1630,10 +1630,14 @@ CLAIMS = [
             "the general score for the dot product": _instead_in(
                 "budget", "14-budget", "dot, after", "general, after"
             ),
-            "the dot product for the general score": _instead_in(
-                "budget", "14-budget", "general, after", "dot, after"
+            "the dot product for the general score": Change(
+                "seeds",
+                'runs.load("14-elsewhere")["results"]["general, after"]',
+                'attends["dot, after"]',
             ),
-            "untrained": Change("seeds", 'run["looked"]["first', 'run["untrained"]["first'),
+            "the embedding for the output": Change(
+                "neighbour", 'run["neighbour known"]', 'run["neighbour known"] | {"state": 0.13}'
+            ),
         },
         seeds={},
     ),
@@ -1669,7 +1673,7 @@ CLAIMS = [
             "hardly trained": Change(
                 "learn", "number_problem(), 0, 250", "number_problem(), 0, 20"
             ),
-            "no word exchanged": Change("effect", "if word != place", ""),
+            "no word exchanged": Change("effect", "front + word + back", "front + place + back"),
             "no output exchanged": Change("transplant", "roll(1, dims=0)", "roll(0, dims=0)"),
         },
         seeds={
