@@ -688,22 +688,23 @@ def compare_beams(
             right = [a == b for a, b in zip(said, german, strict=True)]
             before = [a == b for a, b in zip(greedy_said, german, strict=True)]
             wrong = [row for row, fine in enumerate(right) if not fine]
-            changed = [row for row, more in enumerate(better) if more]
+            changed = [row for row, more in enumerate(better) if more]  # so not both are right
+            missed = [a > b + 1e-4 for a, b in zip(truth, scores, strict=True)]
             found[f"{size}, penalty {penalty:g}"] = {
                 "exact": exact_match(said, german),
                 "likelier": len(changed) / len(said),
                 "less likely": sum(worse) / len(said),
-                "mended": _share(changed, lambda row: right[row] and not before[row]),  # noqa: B023
-                "spoilt": _share(changed, lambda row: before[row] and not right[row]),  # noqa: B023
-                "truth likelier": _share(wrong, lambda row: truth[row] > scores[row] + 1e-4),  # noqa: B023
+                "mended": _share(changed, right),
+                "spoilt": _share(changed, before),
+                "truth likelier": _share(wrong, missed),
                 "letters": sum(map(len, said)) / len(said),
                 "seconds": seconds,
             }
     return found
 
 
-def _share(rows: Sequence[int], holds: Any) -> float:
-    return sum(map(holds, rows)) / max(len(rows), 1)
+def _share(rows: Sequence[int], holds: Sequence[bool]) -> float:
+    return sum(holds[row] for row in rows) / max(len(rows), 1)
 
 
 @experiment(
