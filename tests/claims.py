@@ -1667,6 +1667,57 @@ CLAIMS = [
     ),
     Claim(
         "14-attention",
+        "other-budgets-claim",
+        ("imports", "package", "budget", "budget-table", "other-budgets"),
+        nulls={
+            "one vector is even": _instead_in(
+                "other-budgets",
+                "14-other-budgets",
+                "dot, after, a third of the rate",
+                "every step, a third of the rate",
+            ),
+            "a short cycle is enough": _instead_in(
+                "other-budgets", "14-other-budgets", "dot, after, 150 steps", "plain dot, after"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "14-attention",
+        "longer-claim",
+        ("imports", "package", "lengths", "longer"),
+        nulls={
+            "the short training": Change(
+                "longer",
+                'runs.load("14-lengths-longer")["results"]',
+                '{"a": results_by_length["every step, up to 31"]}',
+            ),
+            "attention": Change(
+                "longer",
+                'runs.load("14-lengths-longer")["results"]',
+                '{"a": results_by_length["attention, up to 31"]}',
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "14-attention",
+        "location-claim",
+        ("imports", "package", "lengths", "location-lengths"),
+        nulls={
+            "as good as a score": _instead_in(
+                "lengths", "14-lengths", "attention, up to 15", "every step, up to 15"
+            ),
+            "long names learnt": Change(
+                "location-lengths",
+                'runs.load("14-lengths-location")["results"]',
+                '{"location, up to 15": results_by_length["attention, up to 31"]}',
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "14-attention",
         "alignments-claim",
         LOOKING,
         nulls={

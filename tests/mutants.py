@@ -48,6 +48,7 @@ RUNS_TRUNCATION = "tests/test_runs_truncation.py"
 EXPLORER = "tests/test_figures_explorer.py"
 SEQ2SEQ_DRAWINGS = "tests/test_figures_seq2seq.py"
 ATTENTION = "tests/test_attention.py"
+RUNS_ATTENTION = "tests/test_runs_attention.py"
 SEQ2SEQ = "tests/test_seq2seq.py"
 PAIRS = "tests/test_pairs.py"
 
@@ -2529,5 +2530,54 @@ MUTANTS = [
         "truth[row] > scores[row] + 1e-4",
         "truth[row] < scores[row] + 1e-4",
         RUNS_SEQ2SEQ,
+    ),
+    Mutant(
+        "own states that are still to come",
+        "runs/ch14.py",
+        ".tril(earlier)",
+        ".tril(earlier + 1)",
+        RUNS_ATTENTION,
+    ),
+    Mutant(
+        "the largest weight stays",
+        "runs/ch14.py",
+        "mask.expand(scores.shape).scatter(-1, top, False)",
+        "mask.expand(scores.shape).scatter(-1, top, True)",
+        RUNS_ATTENTION,
+    ),
+    Mutant(
+        "an output exchanged for itself",
+        "runs/ch14.py",
+        "outputs[rows, places] = other.outputs[rows, places]",
+        "outputs[rows, places] = encoded.outputs[rows, places]",
+        RUNS_ATTENTION,
+    ),
+    Mutant(
+        "long names among the short ones",
+        "runs/ch14.py",
+        "train = draw(LEARNT, 0, longest)",
+        "train = draw(LEARNT, 0, 31)",
+        RUNS_ATTENTION,
+    ),
+    Mutant(
+        "words of units and tens swapped",
+        "runs/ch14.py",
+        "end - 1, end - 2",
+        "end - 2, end - 1",
+        RUNS_ATTENTION,
+    ),
+    Mutant(
+        "weights that do not see the query",
+        "runs/ch14.py",
+        "return self.weight(query)[:, :, : projected.shape[1]]",
+        "return 0 * self.weight(query)[:, :, : projected.shape[1]]",
+        RUNS_ATTENTION,
+    ),
+    Mutant(
+        "the changed attention stays",
+        "runs/ch14.py",
+        "model.decoder.attention = attention\n",
+        "pass\n",
+        RUNS_ATTENTION,
     ),
 ]
