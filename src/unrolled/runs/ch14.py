@@ -701,8 +701,8 @@ def length_model(kind: str, source_size: int, target_size: int) -> Seq2Seq:
     """
     encoder = Encoder(source_size, layer=GRU(EMBEDDING, SUMMARY // 2, bidirectional=True))
     if kind in ("attention", "location"):
-        dot, location = make_attention("dot"), LocationAttention(UNITS, PLACES)
-        attention = dot if kind == "attention" else location
+        location = kind == "location"
+        attention = LocationAttention(UNITS, PLACES) if location else make_attention("dot")
         return Seq2Seq(encoder, attention_decoder(target_size, encoder, attention, "after"))
     beside = SUMMARY if kind == "every step" else 0
     layer = GRU(EMBEDDING + beside, ch13.HIDDEN[kind])
