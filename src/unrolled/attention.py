@@ -139,7 +139,7 @@ class DotProductAttention(Attention):
     References
     ----------
     .. [1] M.-T. Luong, H. Pham, C. D. Manning, "Effective approaches to attention-based neural
-       machine translation", 2015, arXiv:1508.04025, equation 8 (dot).
+       machine translation", 2015, arXiv:1508.04025, section 3.1 (dot).
     .. [2] A. Vaswani et al., "Attention is all you need", 2017, arXiv:1706.03762, equation 1.
 
     Examples
@@ -178,7 +178,7 @@ class GeneralAttention(Attention):
     References
     ----------
     .. [1] M.-T. Luong, H. Pham, C. D. Manning, "Effective approaches to attention-based neural
-       machine translation", 2015, arXiv:1508.04025, equation 8 (general).
+       machine translation", 2015, arXiv:1508.04025, section 3.1 (general).
 
     Examples
     --------
