@@ -2527,8 +2527,8 @@ MUTANTS = [
     Mutant(
         "a true name that is less likely counted as likelier",
         "runs/ch13.py",
-        "truth[row] > scores[row] + 1e-4",
-        "truth[row] < scores[row] + 1e-4",
+        "missed = [a > b + 1e-4 for",
+        "missed = [a < b - 1e-4 for",
         RUNS_SEQ2SEQ,
     ),
     Mutant(
