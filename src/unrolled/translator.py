@@ -334,7 +334,7 @@ def held_out_sentences(folder: str | Path | None = None) -> dict[str, list[str]]
 def training_words(language: str, folder: str | Path | None = None) -> set[str]:
     """Give the words of the sentences on which the translator was trained.
 
-    They are as :func:`unrolled.proofread.words_of` cuts them; ``language`` is ``"en"`` or ``"fr"``.
+    They are cut as :mod:`unrolled.proofread` cuts them; ``language`` is ``"en"`` or ``"fr"``.
 
     Raises
     ------
