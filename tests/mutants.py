@@ -51,6 +51,9 @@ ATTENTION = "tests/test_attention.py"
 RUNS_ATTENTION = "tests/test_runs_attention.py"
 SEQ2SEQ = "tests/test_seq2seq.py"
 PAIRS = "tests/test_pairs.py"
+TRANSLATION = "tests/test_translation.py"
+TRANSLATOR = "tests/test_translator.py"
+PROOFREAD = "tests/test_proofread.py"
 
 MUTANTS = [
     Mutant("bias forgotten", "cells.py", "self.weight_ih, self.bias)", "self.weight_ih)", CELLS),
@@ -2579,5 +2582,69 @@ MUTANTS = [
         "model.decoder.attention = attention\n",
         "pass\n",
         RUNS_ATTENTION,
+    ),
+    Mutant(
+        "pairs that share a sentence stand apart",
+        "data/translation.py",
+        "connected_components(graph, directed=False)",
+        'connected_components(graph, connection="strong")',
+        TRANSLATION,
+    ),
+    Mutant(
+        "capitals make another sentence",
+        "data/translation.py",
+        "sentence.casefold()",
+        "sentence",
+        TRANSLATION,
+    ),
+    Mutant(
+        "a group is split",
+        "data/translation.py",
+        "chosen += group\n",
+        "chosen += group[:1]\n",
+        TRANSLATION,
+    ),
+    Mutant(
+        "one translation a sentence",
+        "data/translation.py",
+        "found.setdefault(source, []).append(target)",
+        "found[source] = [target]",
+        TRANSLATION,
+    ),
+    Mutant(
+        "no blank before a French mark",
+        "data/translation.py",
+        r'r" \1", text)',
+        r'r"\1", text)',
+        TRANSLATION,
+    ),
+    Mutant("no end after the pieces", "data/subwords.py", "[*row, self.eos]", "row", TRANSLATION),
+    Mutant(
+        "pieces after the end",
+        "data/subwords.py",
+        "return tokens[: tokens.index(self.eos)] if self.eos in tokens else tokens",
+        "return tokens",
+        TRANSLATION,
+    ),
+    Mutant(
+        "translations in the order of their lengths",
+        "translator.py",
+        "return [said[place] for place in range(len(texts))]",
+        "return list(said.values())",
+        TRANSLATOR,
+    ),
+    Mutant(
+        "weights of the piece after",
+        "translator.py",
+        "torch.cat([torch.tensor([self.target.bos]), written[:-1]])",
+        "written",
+        TRANSLATOR,
+    ),
+    Mutant(
+        "a word twice is no repetition",
+        "proofread.py",
+        "for length in (1, 2, 3):",
+        "for length in (2, 3):",
+        PROOFREAD,
     ),
 ]

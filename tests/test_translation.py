@@ -142,6 +142,11 @@ def test_groups_are_those_of_a_slow_search(edges):
         assert reached == {i for i, group in enumerate(found) if group == found[start]}
 
 
+def test_marks_and_capitals_make_no_other_sentence():
+    pairs = TextPairs(["Come on!", "come on."], ["Viens !", "Allez."])
+    assert groups(pairs) == [0, 0]
+
+
 def test_groups_may_take_sentences_as_they_are():
     pairs = TextPairs(["Go!", "Go."], ["Va !", "Pars."])
     assert len(set(groups(pairs))) == 1

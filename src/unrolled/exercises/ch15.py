@@ -165,8 +165,9 @@ COUNTS = Exercise(
         "`range(len(candidate) - n + 1)` are the places where one begins. It is empty where the "
         "sentence is too short.",
         "Go through the candidate's n-grams. If one is among those of the reference that are left, "
-        "it is a match, and takes it away from there. (Or: `Counter(found) & Counter(known)` of "
-        "`collections` keeps the smaller count of each, with the n-grams as tuples.)",
+        "it is a match, and takes it away from there. Or write them as tuples: "
+        "`Counter(found) & Counter(known)`, with the `Counter` of `collections`, keeps the smaller "
+        "count of each.",
     ),
     mistakes=(
         Mistake(
