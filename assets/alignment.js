@@ -1,4 +1,4 @@
-/* Alignments that answer: they take the place of the picture above the tables that
+/* Alignments that answer: they take the place of the picture in the cell before the tables that
    unrolled.figures.alignment_explorer wrote, and show the numbers of these tables. */
 const alignments = (() => {
   const SIDES = ["source", "target"];
@@ -185,7 +185,7 @@ const alignments = (() => {
 
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll(".alignment-tables").forEach((tables) => {
-      const figure = tables.closest(".cell_output")?.querySelector("figure");
+      const figure = tables.closest(".cell")?.previousElementSibling?.querySelector("figure");
       const examples = [...tables.querySelectorAll("table")].map(read);
       if (figure) build(figure, examples);
     });

@@ -21,9 +21,10 @@ PAGE = """<!doctype html><html lang="en" data-theme="light"><head><title>Page</t
 <link rel="stylesheet" href="style.css"><script src="scroll.js"></script>
 <script src="alignment.js"></script></head>
 <body style="background: var(--unrolled-paper); color: var(--unrolled-ink)">
-<main class="bd-article"><h1>Title</h1><div class="cell_output">
-<figure id="fig-one">{svg}<figcaption>A caption.</figcaption></figure>
-<div class="text_html">{html}</div></div></main></body></html>"""
+<main class="bd-article"><h1>Title</h1>
+<div class="cell"><div class="cell_output">
+<figure id="fig-one">{svg}<figcaption>A caption.</figcaption></figure></div></div>
+<div class="cell"><div class="cell_output"><div class="text_html">{html}</div></div></div></main></body></html>"""
 
 
 def weights(rows, columns, seed):
@@ -232,8 +233,8 @@ def test_one_example_leaves_no_choice(browser, address, tmp_path):
     page = browser.new_page()
     page.goto(address)
     page.evaluate(
-        "(html) => document.body.innerHTML = `<div class=cell_output><figure></figure>"
-        "${html}</div>`",
+        "(html) => document.body.innerHTML = `<div class=cell><figure></figure></div>"
+        "<div class=cell>${html}</div>`",
         html,
     )
     page.evaluate("() => document.dispatchEvent(new Event('DOMContentLoaded'))")

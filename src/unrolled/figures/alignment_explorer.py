@@ -7,7 +7,6 @@ no script runs, the picture and the tables stand.
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from IPython.display import HTML, display
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -18,7 +17,10 @@ SUMMARY = "The weights as tables, in per cent"
 
 
 class AlignmentExplorer:
-    """What `alignment_explorer` returns: as the last line of a cell it shows itself.
+    """What `alignment_explorer` returns: a picture for one cell, and tables for the cell after it.
+
+    As the last line of a cell it shows its tables. (Picture and tables need a cell each, as the
+    site gives every output of a cell the number and the caption of the cell's figure.)
 
     Attributes
     ----------
@@ -32,9 +34,8 @@ class AlignmentExplorer:
         self.figure = figure
         self.html = html
 
-    def _ipython_display_(self) -> None:
-        # Two outputs, not two forms of one: the picture has a number and a caption on the site.
-        display(self.figure, HTML(self.html))
+    def _repr_html_(self) -> str:
+        return self.html
 
 
 def alignment_explorer(
@@ -42,8 +43,8 @@ def alignment_explorer(
 ) -> AlignmentExplorer:
     """Draw where a decoder looked, so that a reader can ask it piece by piece.
 
-    A notebook shows the picture of the first example and, folded, a table for each. On the site of
-    the book the picture answers: point at a piece of the target, or go there with the arrow keys,
+    ``figure`` is the picture of the first example; the explorer itself, as the last line of the
+    next cell, shows a folded table for each. On the site of the book the picture answers: point at a piece of the target, or go there with the arrow keys,
     and lines and grounds show what it looked at; at a piece of the source, and they show who looked
     at it.
 
