@@ -1,6 +1,5 @@
 """The drawings of Part V: encoder and decoder, attention, beams, alignments."""
 
-import inspect
 import itertools
 import re
 from pathlib import Path

@@ -24,7 +24,8 @@ PAGE = """<!doctype html><html lang="en" data-theme="light"><head><title>Page</t
 <main class="bd-article"><h1>Title</h1>
 <div class="cell"><div class="cell_output">
 <figure id="fig-one">{svg}<figcaption>A caption.</figcaption></figure></div></div>
-<div class="cell"><div class="cell_output"><div class="text_html">{html}</div></div></div></main></body></html>"""
+<div class="cell"><div class="cell_output"><div class="text_html">{html}</div></div></div>
+</main></body></html>"""
 
 
 def weights(rows, columns, seed):

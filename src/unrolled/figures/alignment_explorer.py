@@ -44,9 +44,9 @@ def alignment_explorer(
     """Draw where a decoder looked, so that a reader can ask it piece by piece.
 
     ``figure`` is the picture of the first example; the explorer itself, as the last line of the
-    next cell, shows a folded table for each. On the site of the book the picture answers: point at a piece of the target, or go there with the arrow keys,
-    and lines and grounds show what it looked at; at a piece of the source, and they show who looked
-    at it.
+    next cell, shows a folded table for each. On the site of the book the picture answers: point at
+    a piece of the target, or go there with the arrow keys, and lines and grounds show what it
+    looked at; at a piece of the source, and they show who looked at it.
 
     Parameters
     ----------
