@@ -1773,27 +1773,6 @@ MUTANTS = [
         CAPTIONS,
     ),
     Mutant(
-        "end token does not count",
-        "data/captions.py",
-        ") < lengths[:, None]  # (batch, time)",
-        ") < lengths[:, None] - 1",
-        CAPTIONS,
-    ),
-    Mutant(
-        "captions not shifted",
-        "data/captions.py",
-        "inputs = targets.roll(1, dims=1)",
-        "inputs = targets.clone()",
-        CAPTIONS,
-    ),
-    Mutant(
-        "start token forgotten",
-        "data/captions.py",
-        "        inputs[:, 0] = self.bos\n",
-        "",
-        CAPTIONS,
-    ),
-    Mutant(
         "pictures of other captions",
         "data/captions.py",
         "CaptionBatch(self.images[rows],",
@@ -2474,8 +2453,8 @@ MUTANTS = [
     Mutant(
         "the end token not asked for",
         "data/pairs.py",
-        "torch.arange(target_out.shape[1]) < self.target_lengths[rows][:, None]",
-        "torch.arange(target_out.shape[1]) < self.target_lengths[rows][:, None] - 1",
+        "torch.arange(target_out.shape[1]) < lengths[:, None]",
+        "torch.arange(target_out.shape[1]) < lengths[:, None] - 1",
         PAIRS,
     ),
     Mutant(
@@ -2647,4 +2626,5 @@ MUTANTS = [
         "for length in (2, 3):",
         PROOFREAD,
     ),
+    Mutant("no start token", "data/pairs.py", "target_in[:, 0] = bos", "pass", CAPTIONS),
 ]

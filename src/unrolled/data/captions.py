@@ -9,11 +9,10 @@ from typing import NamedTuple
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from unrolled.checking import check_choice
 from unrolled.data.numbers import number_name
-from unrolled.data.pairs import Tokenizer
+from unrolled.data.pairs import Tokenizer, shifted
 
 SIZE = 8  # pixels, of a scan
 PLACES = 3  # scans side by side in a picture, at most
@@ -264,9 +263,4 @@ class CaptionBatches:
     def batch_of(self, rows: Tensor) -> CaptionBatch:
         """Give the pictures of some rows; past its end, a caption is filled with end tokens."""
         captions = [self.captions[row] for row in rows.tolist()]
-        targets = pad_sequence(captions, batch_first=True, padding_value=self.eos)
-        lengths = torch.tensor([len(caption) for caption in captions])
-        mask = torch.arange(targets.shape[1]) < lengths[:, None]  # (batch, time)
-        inputs = targets.roll(1, dims=1)
-        inputs[:, 0] = self.bos
-        return CaptionBatch(self.images[rows], inputs, targets, mask)
+        return CaptionBatch(self.images[rows], *shifted(captions, self.bos, self.eos))

@@ -228,10 +228,18 @@ class PairBatches:
         """Give the pairs of some rows; past its end, a target is filled with end tokens."""
         chosen = rows.tolist()
         source = pad_sequence([self.sources[row] for row in chosen], batch_first=True)
-        target_out = pad_sequence(
-            [self.targets[row] for row in chosen], batch_first=True, padding_value=self.eos
-        )
-        mask = torch.arange(target_out.shape[1]) < self.target_lengths[rows][:, None]
-        target_in = target_out.roll(1, dims=1)
-        target_in[:, 0] = self.bos
-        return PairBatch(source, self.lengths[rows], target_in, target_out, mask)
+        targets = [self.targets[row] for row in chosen]
+        return PairBatch(source, self.lengths[rows], *shifted(targets, self.bos, self.eos))
+
+
+def shifted(targets: list[Tensor], bos: int, eos: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Give what a decoder reads, what it is to say, and which of it counts, ``(batch, time)`` each.
+
+    ``targets`` end with ``eos``, and are filled up with it.
+    """
+    target_out = pad_sequence(targets, batch_first=True, padding_value=eos)
+    lengths = torch.tensor([len(tokens) for tokens in targets])
+    mask = torch.arange(target_out.shape[1]) < lengths[:, None]
+    target_in = target_out.roll(1, dims=1)
+    target_in[:, 0] = bos
+    return target_in, target_out, mask
