@@ -1,9 +1,10 @@
-"""What all tests share: no network, one thread, and the folder of the built site."""
+"""What all tests share: no network, one thread, no shell, and the folder of the built site."""
 
 import os
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from checks import OFFLINE
 
@@ -18,6 +19,13 @@ def offline(request, monkeypatch):
     if request.node.get_closest_marker("enable_socket") is None:
         for name, value in OFFLINE.items():
             monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True)
+def no_shell():
+    """Leave no shell behind: what draws may start one (d2l's loops do), and figures ask for it."""
+    yield
+    InteractiveShell.clear_instance()
 
 
 @pytest.fixture(scope="session")

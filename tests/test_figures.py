@@ -431,11 +431,8 @@ def test_two_processes_draw_the_same_file():
 
 def test_style_shows_svg_in_a_notebook():
     shell = InteractiveShell.instance()
-    try:
-        style()
-        data, _ = shell.display_formatter.format(drawn("rnn"))
-    finally:
-        InteractiveShell.clear_instance()
+    style()
+    data, _ = shell.display_formatter.format(drawn("rnn"))
     assert set(data) >= {"image/svg+xml"}
     assert "image/png" not in data
     assert "dc:date" not in data["image/svg+xml"]

@@ -955,16 +955,13 @@ def test_history_that_cannot_be_drawn(history):
 
 
 def test_history_shows_itself_as_figures_are_shown(history):
-    shell = InteractiveShell.instance()
-    try:
-        data, _ = shell.display_formatter.format(history)
-        assert data == {"text/plain": repr(history)}
-        style()
-        data, _ = shell.display_formatter.format(history)
-        assert set(data) == {"image/svg+xml", "text/plain"}
-        assert data["text/plain"] == repr(history)
-        data, _ = shell.display_formatter.format(History())
-        assert data == {"text/plain": repr(History())}
-    finally:
-        InteractiveShell.clear_instance()
     assert history._repr_mimebundle_() == ({"text/plain": repr(history)}, {})
+    shell = InteractiveShell.instance()
+    data, _ = shell.display_formatter.format(history)
+    assert data == {"text/plain": repr(history)}
+    style()
+    data, _ = shell.display_formatter.format(history)
+    assert set(data) == {"image/svg+xml", "text/plain"}
+    assert data["text/plain"] == repr(history)
+    data, _ = shell.display_formatter.format(History())
+    assert data == {"text/plain": repr(History())}
