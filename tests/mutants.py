@@ -54,6 +54,7 @@ PAIRS = "tests/test_pairs.py"
 TRANSLATION = "tests/test_translation.py"
 TRANSLATOR = "tests/test_translator.py"
 PROOFREAD = "tests/test_proofread.py"
+RUNS_TRANSLATOR = "tests/test_runs_translator.py"
 
 MUTANTS = [
     Mutant("bias forgotten", "cells.py", "self.weight_ih, self.bias)", "self.weight_ih)", CELLS),
@@ -2624,6 +2625,65 @@ MUTANTS = [
         "proofread.py",
         "for length in (1, 2, 3):",
         "for length in (2, 3):",
+        PROOFREAD,
+    ),
+    Mutant(
+        "weights in full precision",
+        "translator.py",
+        "weight.half() for name",
+        "weight for name",
+        TRANSLATOR,
+    ),
+    Mutant(
+        "a long sentence is translated without a word",
+        "translator.py",
+        'if len(tokens) > self.sizes["longest"]:',
+        "if len(tokens) > 999:",
+        TRANSLATOR,
+    ),
+    Mutant(
+        "scored against one translation",
+        "runs/ch15.py",
+        "    bleu = corpus_bleu(predicted, right)\n",
+        "    bleu = corpus_bleu(predicted, [some[0] for some in right])\n",
+        RUNS_TRANSLATOR,
+    ),
+    Mutant(
+        "turns by steps, not by time",
+        "runs/ch15.py",
+        "key=lambda one: one.spent)",
+        "key=lambda one: one.steps)",
+        RUNS_TRANSLATOR,
+    ),
+    Mutant(
+        "a rate that never falls",
+        "runs/ch15.py",
+        "(1 + math.cos(math.pi * passed)) / 2",
+        "1.0",
+        RUNS_TRANSLATOR,
+    ),
+    Mutant(
+        "the recipe looks at padding",
+        "runs/ch15.py",
+        "context = self.attention(query, keys, keys, valid_len)",
+        "context = self.attention(query, keys, keys, None)",
+        RUNS_TRANSLATOR,
+    ),
+    Mutant(
+        "looks counted with padding",
+        "runs/ch15.py",
+        "place >= lengths - 2",
+        "place >= weights.shape[2] - 2",
+        RUNS_TRANSLATOR,
+    ),
+    Mutant(
+        "a gender from one witness", "proofread.py", "if times > 1 and", "if times and", PROOFREAD
+    ),
+    Mutant(
+        "lost by some translations is lost",
+        "proofread.py",
+        "set.intersection(*",
+        "set.union(*",
         PROOFREAD,
     ),
     Mutant("no start token", "data/pairs.py", "target_in[:, 0] = bos", "pass", CAPTIONS),

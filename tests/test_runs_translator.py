@@ -138,6 +138,39 @@ def test_attention_alone_sees_the_middle_of_a_source(small, kind):
     assert torch.equal(logits, changed) != has
 
 
+def test_where_a_model_looks_is_counted_without_padding(small):
+    """Half of the weight on the last place but one, or nearly all on the first."""
+    torch.manual_seed(0)
+    batches = ch15.PairBatches(small.pairs.train, small.source, small.target, 8, shuffle=False)
+    model = model_of("attention after", small, **SIZES)
+    sources = small.source.encode(small.pairs.train.source)
+    targets = small.target.encode(small.pairs.train.target)
+    pieces = [(len(a), len(b)) for a, b in zip(sources, targets, strict=True)]
+    said = sum(count for _, count in pieces)
+
+    def on(place, share):
+        def look(tokens, state):
+            mask = state.memory.mask  # (batch, steps)
+            lengths = mask.sum(dim=1)
+            weights = torch.zeros(*tokens.shape, mask.shape[1])
+            at = (lengths + place if place < 0 else torch.full_like(lengths, place))[:, None, None]
+            weights.scatter_(2, at.expand(*tokens.shape, 1), share)
+            return tokens, weights, state
+
+        return look
+
+    model.decoder.attend = on(-2, 0.5)
+    found = ch15.looks(model, batches)
+    assert (found["one place"], found["last two"]) == (0.0, 1.0)
+    likely = sum(count * 2 / steps for steps, count in pieces) / said
+    assert found["last two of all"] == pytest.approx(likely)
+    model.decoder.attend = on(0, 0.995)
+    found = ch15.looks(model, batches)
+    short = sum(count for steps, count in pieces if steps <= 2)
+    assert found["one place"] == 1.0
+    assert found["last two"] == pytest.approx(short / said)
+
+
 # --- The recipe of d2l ---------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from statistics import fmean
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from unrolled import translator as module
 from unrolled.__main__ import main
@@ -47,6 +48,13 @@ def test_a_translator_is_saved_and_loaded(untrained, tmp_path):
     before, after = untrained.translate("I am cold."), again.translate("I am cold.")
     assert before[:3] == after[:3]
     torch.testing.assert_close(before.weights, after.weights)
+
+
+def test_a_weight_takes_two_bytes(untrained, tmp_path):
+    untrained.save(tmp_path)
+    with safe_open(tmp_path / "translator.safetensors", "pt") as file:
+        kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
+    assert kinds == {torch.float16}
 
 
 @pytest.mark.parametrize("missing", ["translator.safetensors", "translator.fr.model"])
