@@ -2466,6 +2466,13 @@ MUTANTS = [
         PAIRS,
     ),
     Mutant(
+        "a zero for those at the end of a group",
+        "data/numbers.py",
+        "said, gap = said + _GROUPS[group], False",
+        "said += _GROUPS[group]",
+        PAIRS,
+    ),
+    Mutant(
         "a zero for every zero",
         "data/numbers.py",
         '(_DIGITS[0] if gap and said else "")',

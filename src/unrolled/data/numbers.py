@@ -21,8 +21,9 @@ _GROUPS = ("", "万", "亿")
 def number_name(number: int, language: str) -> str:
     """Write a number in words, as num2words does; English without commas and hyphens.
 
-    Chinese, which num2words lacks, is written with simplified characters: groups of four digits,
-    one 零 for any run of zeros between two digits, and 十 alone at the beginning for 10 to 19.
+    Chinese, which num2words lacks, is written with simplified characters and as schools teach it:
+    groups of four digits, one 零 for any run of zeros between two digits, none for zeros at the end
+    of a group, and 十 alone at the beginning for 10 to 19.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def number_name(number: int, language: str) -> str:
     ('twenty thousand and seventy three', 'zwanzigtausenddreiundsiebzig')
     >>> number_name(20_073, "zh")
     '二万零七十三'
+    >>> number_name(105_000, "zh")
+    '十万五千'
     """
     check_choice(LANGUAGES, language=language)
     check_whole(least=0, number=number)
@@ -145,5 +148,5 @@ def _in_chinese(number: int) -> str:
                 said += (_DIGITS[0] if gap and said else "") + _DIGITS[digit] + _PLACES[place]
             gap = not digit
         if four:
-            said += _GROUPS[group]
+            said, gap = said + _GROUPS[group], False
     return said.removeprefix("一") if said.startswith("一十") else said
