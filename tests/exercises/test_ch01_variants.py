@@ -9,18 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from variants import SEEDS, assert_passes, assert_told
 
-from unrolled.exercises import catalogue, check_with_seed
-
-SEEDS = pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
-)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
+from unrolled.exercises import catalogue
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -243,9 +234,7 @@ def convolution_of_a_module(x, weight, bias):
     ],
 )
 def test_right_answers_written_otherwise_pass(key, answer, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report
+    assert_passes(key, answer, seeds)
 
 
 # --- Wrong answers that are on the list, written otherwise ----------------------------------------
@@ -415,9 +404,7 @@ def convolution_rolled(x, weight, bias):
     ],
 )
 def test_mistakes_written_otherwise_get_the_same_message(key, answer, mistake, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.messages[0] == message(key, mistake)
+    assert_told(key, answer, mistake, seeds)
 
 
 # --- Wrong answers that are not on the list -------------------------------------------------------
@@ -534,10 +521,7 @@ def convolution_into_float32(x, weight, bias):
     ],
 )
 def test_other_wrong_answers_get_a_helpful_sentence(key, answer, expected, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert not report.passed
-        assert expected in report.messages[0]
+    assert_told(key, answer, expected, seeds)
 
 
 # --- Numbers in the text --------------------------------------------------------------------------

@@ -4,16 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from variants import SEEDS, assert_passes, assert_told
 
 from unrolled.exercises import catalogue, check_with_seed
-
-SEEDS = range(5)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -133,6 +126,7 @@ def last_by_mask(outputs, lengths):
     return (outputs * mask[:, :, None]).sum(1)
 
 
+@SEEDS
 @pytest.mark.parametrize(
     ("key", "answer"),
     [
@@ -156,10 +150,8 @@ def last_by_mask(outputs, lengths):
         ("02.6", last_by_mask),
     ],
 )
-def test_right_answers_written_otherwise_pass(key, answer):
-    for seed in SEEDS:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report
+def test_right_answers_written_otherwise_pass(key, answer, seeds):
+    assert_passes(key, answer, seeds)
 
 
 # --- Wrong answers that are on the list, written otherwise -------------------------------------
@@ -325,6 +317,7 @@ class LocalNames(nn.Module):
         return h
 
 
+@SEEDS
 @pytest.mark.parametrize(
     ("key", "answer", "mistake"),
     [
@@ -364,10 +357,8 @@ class LocalNames(nn.Module):
         ("02.6", last_not_zero, "last row that is not zero"),
     ],
 )
-def test_mistakes_written_otherwise_get_the_same_message(key, answer, mistake):
-    for seed in SEEDS:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.messages[0] == message(key, mistake)
+def test_mistakes_written_otherwise_get_the_same_message(key, answer, mistake, seeds):
+    assert_told(key, answer, mistake, seeds)
 
 
 # --- Wrong answers that are not on the list -------------------------------------------------------
@@ -492,6 +483,7 @@ class IgnoresTheState(RepairedUniform):
         return super().forward(x_t, torch.zeros_like(h))
 
 
+@SEEDS
 @pytest.mark.parametrize(
     ("key", "answer", "expected"),
     [
@@ -536,19 +528,17 @@ class IgnoresTheState(RepairedUniform):
         ("02.6", lambda outputs, lengths: outputs[0], "shape"),
     ],
 )
-def test_other_wrong_answers_get_a_helpful_sentence(key, answer, expected):
-    for seed in SEEDS:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert not report.passed
-        assert expected in report.messages[0]
+def test_other_wrong_answers_get_a_helpful_sentence(key, answer, expected, seeds):
+    assert_told(key, answer, expected, seeds)
 
 
+@SEEDS
 @pytest.mark.parametrize("dim", [0, 1])
-def test_a_stack_of_matrices_is_never_called_right(dim):
+def test_a_stack_of_matrices_is_never_called_right(dim, seeds):
     def stacked(weight_ih, weight_hh):
         return torch.stack([weight_ih, weight_hh], dim)
 
-    for seed in SEEDS:
+    for seed in seeds:
         report = check_with_seed(catalogue()["02.3"], stacked, seed)
         assert "`torch.stack` makes a new axis" in report.messages[1]
         assert not any("is right" in text for text in report.messages)

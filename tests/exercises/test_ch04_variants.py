@@ -5,21 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
+from variants import SEEDS, assert_passes, assert_told
 
 from unrolled.data import RomanBatches
 from unrolled.data.roman import END, SEPARATOR, roman_numerals
 from unrolled.exercises import catalogue, check_with_seed
 from unrolled.exercises.ch04 import loss_mask, pad, read_h_n
-
-SEEDS = pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
-)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -158,9 +149,7 @@ def mask_of_products(tokens, separator, eos):
     ],
 )
 def test_right_answers_written_otherwise_pass(key, answer, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report
+    assert_passes(key, answer, seeds)
 
 
 # --- Wrong answers that are on the list, written otherwise ----------------------------------------
@@ -310,9 +299,7 @@ def mask_as_integers(tokens, separator, eos):
     ],
 )
 def test_mistakes_written_otherwise_get_the_same_message(key, answer, mistake, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.messages[0] == message(key, mistake)
+    assert_told(key, answer, mistake, seeds)
 
 
 # --- Wrong answers that are not on the list -------------------------------------------------------

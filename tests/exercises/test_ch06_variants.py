@@ -5,21 +5,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
+from variants import SEEDS, assert_passes, assert_told
 
 from unrolled.data.captions import CaptionBatches, Wording, handwritten_numbers
 from unrolled.decoding import greedy
-from unrolled.exercises import catalogue, check_with_seed
+from unrolled.exercises import catalogue
 from unrolled.metrics import exact_match
-
-SEEDS = pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
-)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -204,9 +195,7 @@ def exact_of_the_book(tokens, targets, eos):
     ],
 )
 def test_right_answers_written_otherwise_pass(key, answer, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report
+    assert_passes(key, answer, seeds)
 
 
 def test_the_batches_of_the_chapter_are_made_as_in_the_exercise():
@@ -349,9 +338,7 @@ def exact_by_the_first_difference(tokens, targets, eos):
     ],
 )
 def test_mistakes_written_otherwise_get_the_same_message(key, answer, mistake, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.messages[0] == message(key, mistake)
+    assert_told(key, answer, mistake, seeds)
 
 
 # --- Wrong answers that are not on the list -------------------------------------------------------
@@ -432,10 +419,7 @@ def forcing_into_the_list(captions, bos, eos, pad):
     ],
 )
 def test_other_wrong_answers_get_a_helpful_sentence(key, answer, expected, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert not report.passed
-        assert expected in report.messages[0]
+    assert_told(key, answer, expected, seeds)
 
 
 # --- Numbers in the text --------------------------------------------------------------------------

@@ -9,20 +9,11 @@ import torch
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence, unpad_sequence
+from variants import SEEDS, assert_passes, assert_told, message
 
 from unrolled.exercises import catalogue, check_with_seed
 from unrolled.exercises.ch07 import popular
 from unrolled.layers import GRU, LSTM, RNN, Bidirectional, reverse_steps
-
-SEEDS = pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
-)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -144,9 +135,7 @@ def f1_with_nan_put_right(predicted, truth, mask):
     ],
 )
 def test_right_answers_written_otherwise_pass(key, answer, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report
+    assert_passes(key, answer, seeds)
 
 
 # --- Wrong answers that are on the list, written otherwise ----------------------------------------
@@ -263,9 +252,7 @@ def f1_with_nan(predicted, truth, mask):
     ],
 )
 def test_mistakes_written_otherwise_get_the_same_message(key, answer, mistake, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.messages[0] == message(key, mistake)
+    assert_told(key, answer, mistake, seeds)
 
 
 # --- The code to repair, one fault after the other -----------------------------------------------
@@ -420,10 +407,7 @@ def test_the_code_to_repair_is_right_without_padding_but_for_one_turn():
     ],
 )
 def test_other_wrong_answers_get_a_helpful_sentence(key, answer, expected, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert not report.passed
-        assert expected in report.messages[0]
+    assert_told(key, answer, expected, seeds)
 
 
 # --- Numbers in the text --------------------------------------------------------------------------

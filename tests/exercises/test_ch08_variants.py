@@ -6,22 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from variants import SEEDS, assert_passes, assert_told, message
 
 from unrolled import bptt
 from unrolled.cells import LSTMCell, LSTMState, RNNCell
 from unrolled.exercises import catalogue, check_with_seed
 from unrolled.exercises.ch08 import given
 from unrolled.layers import map_state
-
-SEEDS = pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
-)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -194,9 +185,7 @@ def differences_of_copies(function, parameter, epsilon):
     ],
 )
 def test_right_answers_written_otherwise_pass(key, answer, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report
+    assert_passes(key, answer, seeds)
 
 
 # --- The references against autograd -------------------------------------------------------------
@@ -554,10 +543,7 @@ def truncated_in_windows_that_move_along(x, state, step, window):
     ],
 )
 def test_other_wrong_answers_get_a_helpful_sentence(key, answer, expected, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert not report.passed
-        assert expected in report.messages[0]
+    assert_told(key, answer, expected, seeds)
 
 
 # --- Numbers in the text --------------------------------------------------------------------------

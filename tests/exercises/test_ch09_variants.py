@@ -8,19 +8,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import sigmoid, tanh
+from variants import SEEDS, assert_passes, assert_told
 
 from unrolled.exercises import catalogue, check_with_seed
 from unrolled.exercises.ch09 import clip_by_global_norm, horizon, jacobian_between, with_radius
-
-SEEDS = pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
-)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -191,9 +182,7 @@ def radius_by_parts(weight, radius):
     ],
 )
 def test_right_answers_written_otherwise_pass(key, answer, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report
+    assert_passes(key, answer, seeds)
 
 
 # --- Wrong answers that are on the list, written otherwise ----------------------------------------
@@ -332,9 +321,7 @@ def radius_in_place(weight, radius):
     ],
 )
 def test_mistakes_written_otherwise_get_the_same_message(key, answer, mistake, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.messages[0] == message(key, mistake)
+    assert_told(key, answer, mistake, seeds)
 
 
 # --- Wrong answers that are not on the list -------------------------------------------------------
@@ -448,10 +435,7 @@ def for_ever(value):
     ],
 )
 def test_other_wrong_answers_get_a_helpful_sentence(key, answer, expected, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert not report.passed
-        assert expected in report.messages[0]
+    assert_told(key, answer, expected, seeds)
 
 
 def test_a_loop_that_never_ends_is_stopped():

@@ -7,20 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from variants import SEEDS, assert_passes, assert_told, message
 
 from unrolled.cells import LSTMState
 from unrolled.exercises import catalogue, check_with_seed
 from unrolled.exercises.ch10 import lstm_step, peephole_step, reorder_gates, set_forget_bias
-
-SEEDS = pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
-)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -128,9 +119,7 @@ def forget_and_return(module, value):
     ],
 )
 def test_right_answers_written_otherwise_pass(key, answer, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report
+    assert_passes(key, answer, seeds)
 
 
 # --- Wrong answers that are on the list, written otherwise ----------------------------------------
@@ -311,9 +300,7 @@ def forget_and_put_in(module, value):
     ],
 )
 def test_mistakes_written_otherwise_get_the_same_message(key, answer, mistake, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.messages[0] == message(key, mistake)
+    assert_told(key, answer, mistake, seeds)
 
 
 @SEEDS
@@ -402,10 +389,7 @@ def forget_in_reverse_order(module, value):
     ],
 )
 def test_other_wrong_answers_get_a_helpful_sentence(key, answer, expected, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert not report.passed
-        assert expected in report.messages[0]
+    assert_told(key, answer, expected, seeds)
 
 
 # --- What the text says ---------------------------------------------------------------------------

@@ -4,20 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from variants import SEEDS, assert_passes, assert_told
 
-from unrolled.exercises import catalogue, check_with_seed
 from unrolled.exercises.ch12 import deep_rnn, locked_dropout, residual_layer, widest
 from unrolled.layers import GRU, LSTM, RNN, Stacked
-
-SEEDS = pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
-)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -121,9 +111,7 @@ def widest_by_the_formula(cell, layers, input_size, budget):
     ],
 )
 def test_a_right_answer_written_otherwise_passes(key, answer, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report.messages
+    assert_passes(key, answer, seeds)
 
 
 # --- Wrong answers --------------------------------------------------------------------------------
@@ -201,12 +189,7 @@ def widest_for_the_power_of_two(cell, layers, input_size, budget):
     ],
 )
 def test_a_wrong_answer_is_told_what_is_wrong(key, answer, expected, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        said = " ".join(report.messages)
-        listed = {m.name for m in catalogue()[key].mistakes}
-        assert not report.passed
-        assert (message(key, expected) if expected in listed else expected) in said, said
+    assert_told(key, answer, expected, seeds)
 
 
 # --- What the statements say ----------------------------------------------------------------------

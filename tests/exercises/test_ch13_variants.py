@@ -7,23 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
+from variants import SEEDS, assert_passes, assert_told
 
 from unrolled import decoding
 from unrolled.data import PairBatch, PairBatches, TextPairs, Tokenizer
-from unrolled.exercises import catalogue, check_with_seed
 from unrolled.exercises.ch13 import beam_search, decoder_step, masked_loss, pair_batch
 from unrolled.layers import RNN
 from unrolled.models import Decoder, Encoder, Seq2Seq, seq2seq_loss
-
-SEEDS = pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
-)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -158,9 +148,7 @@ def loss_row_by_row(logits, targets, lengths):
     ],
 )
 def test_a_right_answer_written_otherwise_passes(key, answer, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report.messages
+    assert_passes(key, answer, seeds)
 
 
 # --- Wrong answers --------------------------------------------------------------------------------
@@ -265,12 +253,7 @@ def loss_in_bits(logits, targets, lengths):
     ],
 )
 def test_a_wrong_answer_is_told_what_is_wrong(key, answer, expected, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        said = " ".join(report.messages)
-        listed = {m.name for m in catalogue()[key].mistakes}
-        assert not report.passed
-        assert (message(key, expected) if expected in listed else expected) in said, said
+    assert_told(key, answer, expected, seeds)
 
 
 # --- What the statements say ----------------------------------------------------------------------

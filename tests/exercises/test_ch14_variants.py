@@ -5,22 +5,13 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from variants import SEEDS, assert_passes, assert_told
 
 from unrolled import attention
-from unrolled.exercises import catalogue, check_with_seed
+from unrolled.exercises import catalogue
 from unrolled.exercises.ch14 import additive_attention, attend, attention_step, masked_softmax
 from unrolled.layers import RNN
 from unrolled.models import AttentionDecoder, Encoder, Seq2Seq
-
-SEEDS = pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
-)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -143,9 +134,7 @@ def attend_with_scores_of_zero_divided_again(query, keys, values, lengths):
     ],
 )
 def test_a_right_answer_written_otherwise_passes(key, answer, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report.messages
+    assert_passes(key, answer, seeds)
 
 
 # --- Wrong answers --------------------------------------------------------------------------------
@@ -263,12 +252,7 @@ def attend_with_the_given_code_in_other_words(query, keys, values, lengths):
     ],
 )
 def test_a_wrong_answer_is_told_what_is_wrong(key, answer, expected, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        said = " ".join(report.messages)
-        listed = {m.name for m in catalogue()[key].mistakes}
-        assert not report.passed
-        assert (message(key, expected) if expected in listed else expected) in said, said
+    assert_told(key, answer, expected, seeds)
 
 
 # --- What the statements say ----------------------------------------------------------------------

@@ -8,19 +8,9 @@ from itertools import pairwise
 
 import pytest
 import sacrebleu
+from variants import SEEDS, assert_passes, assert_told
 
-from unrolled.exercises import catalogue, check_with_seed
 from unrolled.exercises.ch15 import bleu, clipped_counts, learn_bpe, split_pairs
-
-SEEDS = pytest.mark.parametrize(
-    "seeds", [range(2), pytest.param(range(2, 20), marks=pytest.mark.slow)], ids=str
-)
-
-
-def message(key, mistake):
-    """Message of a listed mistake, by its name."""
-    return {m.name: m.message for m in catalogue()[key].mistakes}[mistake]
-
 
 # --- Right answers --------------------------------------------------------------------------------
 
@@ -158,9 +148,7 @@ def bpe_of_different_words(words, merges):
     ],
 )
 def test_a_right_answer_written_otherwise_passes(key, answer, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        assert report.passed, report.messages
+    assert_passes(key, answer, seeds)
 
 
 # --- Wrong answers --------------------------------------------------------------------------------
@@ -266,12 +254,7 @@ def bpe_lists_for_tuples(words, merges):
     ],
 )
 def test_a_wrong_answer_is_told_what_is_wrong(key, answer, expected, seeds):
-    for seed in seeds:
-        report = check_with_seed(catalogue()[key], answer, seed)
-        said = " ".join(report.messages)
-        listed = {m.name for m in catalogue()[key].mistakes}
-        assert not report.passed
-        assert (message(key, expected) if expected in listed else expected) in said, said
+    assert_told(key, answer, expected, seeds)
 
 
 # --- What the statements say ----------------------------------------------------------------------
