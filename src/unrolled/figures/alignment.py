@@ -184,8 +184,9 @@ class _Panel:
             self.column = max(WORD, max(widths) + PADDING)
             if self.across.length(self.column) > room:
                 self.column = WORD
-        #: What is wider than its column is written upwards.
-        self.upright = [width > self.column for width in widths]
+        #: What is wider than its column, or would touch its neighbour, is written upwards.
+        between = 0.0 if self.across.letters else PADDING / 2
+        self.upright = [width > self.column - between for width in widths]
         stand = [width for width, up in zip(widths, self.upright, strict=True) if up]
         self.above = TO_LABEL + max(stand, default=FONT_SIZE / 72)
         inner = self.across.length(self.column)
