@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from variants import SEEDS, assert_passes, assert_told
+from variants import SEEDS, assert_passes, assert_told, message
 
 from unrolled.exercises import catalogue, check_with_seed
 
