@@ -1576,16 +1576,19 @@ CLAIMS = [
     Claim(
         "13-encoder-decoder",
         "beam-claim",
-        ("imports", "contexts", "beams"),
+        (*NUMBERS, "contexts", "beams", "live-beam"),
         nulls={
             "greedy search for the wide beam": Change(
                 "beams",
                 'runs.load("13-beam")["results"]["half-trained"]',
                 '{s: r | {"8, penalty 0": r["1, penalty 0"]} for s, r in '
                 'runs.load("13-beam")["results"]["half-trained"].items()}',
-            )
+            ),
+            "greedy search for the live beam": Change(
+                "live-beam", '"beam_size": 4', '"beam_size": 1'
+            ),
         },
-        seeds={},
+        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
     ),
     Claim(
         "13-encoder-decoder",
@@ -1608,8 +1611,9 @@ CLAIMS = [
     Claim(
         "14-attention",
         "budget-claim",
-        ("imports", "package", "budget", "budget-table"),
+        ("imports", "package", "budget", "budget-table", "budget-longer"),
         nulls={
+            "one vector sooner": Change("budget-longer", '["0.99"]', '["0.5"]'),
             "one vector for the dot product": _instead_in(
                 "budget", "14-budget", "dot, after", "every step"
             ),
@@ -1634,6 +1638,13 @@ CLAIMS = [
                 "seeds",
                 'runs.load("14-elsewhere")["results"]["general, after"]',
                 'attends["dot, after"]',
+            ),
+            "no weights changed": Change(
+                "budget",
+                'attends = runs.load("14-budget")["results"]',
+                'attends = {n: {s: r | {"changed": dict.fromkeys(r["changed"], r)} '
+                "for s, r in by_seed.items()} "
+                'for n, by_seed in runs.load("14-budget")["results"].items()}',
             ),
             "the embedding for the output": Change(
                 "neighbour", 'run["neighbour known"]', 'run["neighbour known"] | {"state": 0.13}'
@@ -1756,7 +1767,7 @@ CLAIMS = [
         "bleu-claim",
         ("imports", "translate", "signatures", "bootstrap"),
         nulls={
-            "no letters": Change("signatures", 'tokenize="char"', 'tokenize="none"'),
+            "no letters": Change("signatures", 'cut("char")', 'cut("none")'),
             "as many sentences": Change(
                 "bootstrap", "len(said), size=(times, size)", "len(said), size=(20, 1000)"
             ),
@@ -1772,6 +1783,10 @@ CLAIMS = [
         ("imports", "corpus", "equal"),
         nulls={
             "no attention": Change("equal", "return [run[name][key]", 'return [run["plain"][key]'),
+            "the general score as good": Change(
+                "equal", '"fed", "attention general"', '"fed", "attention after"'
+            ),
+            "one rate": _instead_in("equal", "15-other-rates", "twice the rate", "half the rate"),
         },
         seeds={},
     ),
@@ -1780,6 +1795,7 @@ CLAIMS = [
         "errors-claim",
         (
             "imports",
+            "corpus",
             "translate",
             "checks",
             "believes",
@@ -1821,8 +1837,11 @@ CLAIMS = [
     Claim(
         "15-translator",
         "wrong-claim",
-        ("imports", "translate", "typed", "two"),
+        ("imports", "corpus", "translate", "equal", "typed", "two", "full-stop"),
         nulls={
+            "the general score looks": Change(
+                "full-stop", "over_seeds(name,", 'over_seeds("attention after",'
+            ),
             "capitals stay": Change(
                 "typed", '"in small letters": str.lower', '"in small letters": str'
             ),

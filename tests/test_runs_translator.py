@@ -22,6 +22,7 @@ from unrolled.runs.ch15 import (
     take_turns,
     theirs,
     unknown_words,
+    with_a_gap,
     write_sentences,
 )
 
@@ -62,6 +63,16 @@ def test_the_interval_is_that_of_sacrebleu():
     assert interval(predicted, expected) == pytest.approx(found._ci, abs=1e-3)
     assert 0 < interval(predicted, expected) < 10
     assert interval(["x"] * 40, expected) == 0
+
+
+def test_sentences_that_differ_in_one_word_share_a_gap():
+    def apart(one, other):
+        return not set(with_a_gap(one)).isdisjoint(with_a_gap(other))
+
+    assert apart("Tom is here.", "She is here!")
+    assert apart("Tom is here.", "Tom is here.")
+    assert not apart("Tom is here.", "Tom is not here.")
+    assert not apart("Tom is here.", "Is Tom here?")
 
 
 def test_unknown_words_are_those_beyond_the_most_frequent():

@@ -537,7 +537,7 @@ def contexts(seed: int, **settings: Any) -> Generator[float, None, dict[str, Any
         "three times the steps": {"steps": 750},
         "bias 3, three times the steps": {"update_bias": 3.0, "steps": 750},
     },
-    seeds=range(2),
+    seeds=range(5),
     settings=BUDGET | {"summary": "last", "use": "first state"},
     data=_fingerprint,
 )

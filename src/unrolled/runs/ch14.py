@@ -732,7 +732,7 @@ def _lengths_fingerprint() -> str:
         for longest in (15, 31)
         for kind in ("first state", "every step", "attention")
     },
-    seeds=range(3),
+    seeds=range(5),
     settings={"steps": 400, "batch": 64, "learning_rate": 1e-2},
     data=_lengths_fingerprint,
 )
@@ -779,7 +779,7 @@ def lengths_location(seed: int, **settings: Any) -> Generator[float, None, dict[
     variants={
         f"{kind}, up to 31": {"kind": kind, "longest": 31} for kind in ("first state", "every step")
     },
-    seeds=range(2),
+    seeds=range(3),
     settings={"steps": 1600, "batch": 64, "learning_rate": 1e-2},
     data=_lengths_fingerprint,
 )

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cache
+from itertools import chain
 from statistics import fmean
 from time import process_time
 from types import ModuleType
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from unrolled.attention import DotProductAttention
+from unrolled.attention import DotProductAttention, GeneralAttention
 from unrolled.data import PairBatches, SplitPairs, Subwords, TextPairs, references
 from unrolled.data.d2l import import_d2l
 from unrolled.data.translation import (
@@ -84,6 +85,8 @@ def corpus(seed: int, lines: int) -> Generator[float, None, dict[str, Any]]:
     english, french = ({bare(pair[side]) for pair in learnt} for side in (0, 1))
     seen = [(bare(a) in english, bare(b) in french) for a, b in held_out]
     several = references(pairs)
+    train = found.pairs.train
+    known = set(chain.from_iterable(map(with_a_gap, set(train.source))))
     return {
         "lines": len(raw.source),
         "pairs": len(pairs.source),
@@ -100,6 +103,18 @@ def corpus(seed: int, lines: int) -> Generator[float, None, dict[str, Any]]:
             "French": fmean(b for _, b in seen),
             "either": fmean(a or b for a, b in seen),
         },
+        "one word apart": fmean(not known.isdisjoint(with_a_gap(text)) for text in found.test),
+        "typed otherwise": {
+            name: fmean(bool(re.search(form, text)) for text in set(train.source))
+            for name, form in TYPED.items()
+        },
+        "happy": Counter(
+            form
+            for a, b in zip(*train, strict=True)
+            if "happy" in words_of(a)
+            for form in words_of(b)
+            if form in ("heureux", "heureuse")
+        ),
         "translations of a sentence": dict(sorted(Counter(map(len, several.values())).items())),
         "unknown words": {
             side: unknown_words(train, test)
@@ -122,6 +137,20 @@ def corpus(seed: int, lines: int) -> Generator[float, None, dict[str, Any]]:
             for side, subwords in {"English": found.source, "French": found.target}.items()
         },
     }
+
+
+#: What our sentences are hardly ever like, as patterns.
+TYPED = {
+    "begins with a small letter": r"^[a-z]",
+    "has no mark at its end": r"""[^.?!"]$""",
+    "has a mark before its end": r"[.?!] ",
+}
+
+
+def with_a_gap(sentence: str) -> list[tuple[str, ...]]:
+    """Give the words of a sentence with each of them left out in turn: they differ in one word."""
+    words = words_of(sentence)
+    return [(*words[:place], "", *words[place + 1 :]) for place in range(len(words))]
 
 
 def unknown_words(train: Sequence[str], test: Sequence[str]) -> dict[str, float]:
@@ -257,12 +286,12 @@ def take_turns(
 
 
 def model_of(kind: str, task: Task, *, embedding: int, encoder: int, hidden: int) -> Seq2Seq:
-    """Make a model: ``"plain"``, ``"fed"``, ``"attention before"`` or ``"attention after"``."""
+    """Make a model of one of :data:`KINDS`."""
     sizes = task.source.vocab_size, task.target.vocab_size
     if kind == "attention after":
         return translation_model(*sizes, embedding=embedding, encoder=encoder, hidden=hidden)
     reader = Encoder(sizes[0], layer=GRU(embedding, encoder, bidirectional=True))
-    beside = 0 if kind == "plain" else reader.output_size
+    beside = 0 if kind in ("plain", "attention general") else reader.output_size
     options = {
         "encoder": reader,
         "layer": GRU(embedding + beside, hidden),
@@ -271,10 +300,35 @@ def model_of(kind: str, task: Task, *, embedding: int, encoder: int, hidden: int
     if kind == "attention before":
         attention = DotProductAttention()
         decoder = AttentionDecoder(sizes[1], attention=attention, look="before", **options)
+    elif kind == "attention general":
+        attention = GeneralAttention(hidden, reader.output_size)
+        decoder = AttentionDecoder(sizes[1], attention=attention, look="after", **options)
     else:
         use = {"plain": "first state", "fed": "both"}[kind]
         decoder = Decoder(sizes[1], use=use, **options)
     return Seq2Seq(reader, decoder)
+
+
+@torch.no_grad()
+def looks(model: Seq2Seq, batches: PairBatches) -> dict[str, float]:
+    """Say where a model looks while it reads right translations.
+
+    ``"one place"`` is the share of pieces written with more than 0.99 of the weight on one place;
+    ``"last two"`` the share of those whose largest weight is on the last two places of the source,
+    which are the mark and the end nearly always. ``"last two of all"`` says how large that share
+    would be if each place were as likely.
+    """
+    model.eval()
+    found = {"one place": [], "last two": [], "last two of all": []}
+    for batch in batches:
+        encoded = model.encoder(batch.source, batch.source_lengths)
+        _, weights, _ = model.decoder.attend(batch.target_in, model.decoder.start(encoded))
+        most, place = weights[batch.mask].max(dim=-1)
+        lengths = batch.source_lengths[:, None].expand_as(batch.mask)[batch.mask]
+        found["one place"].append(most > 0.99)
+        found["last two"].append(place >= lengths - 2)
+        found["last two of all"].append(2 / lengths)
+    return {name: torch.cat(shares).float().mean().item() for name, shares in found.items()}
 
 
 def ours(
@@ -452,14 +506,15 @@ def theirs(pairs: TextPairs, seed: int, seconds: float) -> Contestant:
 
 MODEL = {"embedding": 128, "encoder": 128, "hidden": 256}
 TRAINING = {"batch": 64, "learning_rate": 4e-3, "warm": 200}
-KINDS = ("plain", "fed", "attention after", "attention before")
+#: Without attention (2), with scaled dot products after or before each step, with a matrix after.
+KINDS = ("plain", "fed", "attention after", "attention general", "attention before")
 
 
 @experiment(
     variants={"in turn": {}},
     seeds=range(3),
     settings={
-        "seconds": 75,
+        "seconds": 240,
         "pieces": 2000,
         "times": 6,
         "shown": 24,
@@ -495,9 +550,33 @@ def equal_time(
     few = dict(list(found.validation.items())[:500])
     yield from take_turns(all_of_them, few, times)
     results = {name: one.found(found.test, shown) for name, one in all_of_them.items()}
+    held_out = PairBatches(found.pairs.test, found.source, found.target, 100, shuffle=False)
+    for name, one in all_of_them.items():
+        if name.startswith("attention"):
+            results[name]["looks"] = looks(one.model, held_out)
     recipe = Recipe(found.pairs.test.first(1))
     results["d2l"]["cut in the test"] = recipe.too_long(list(found.test))
     return results
+
+
+@experiment(
+    variants={"half the rate": {"factor": 0.5}, "twice the rate": {"factor": 2.0}},
+    seeds=range(1),
+    settings={"seconds": 75, "pieces": 2000, **TRAINING, **MODEL},
+    data=data,
+)
+def other_rates(
+    seed: int, seconds: float, pieces: int, batch: int, factor: float, **settings: Any
+) -> Generator[float, None, dict[str, Any]]:
+    """Whether the order at equal time is that of one learning rate."""
+    found = task(pieces)
+    batches = PairBatches(found.pairs.train, found.source, found.target, batch)
+    settings["learning_rate"] *= factor
+    some = {
+        kind: ours(kind, found, batches, seed, seconds=seconds, **settings) for kind in KINDS[:3]
+    }
+    yield from take_turns(some, dict(list(found.validation.items())[:500]), 1)
+    return {name: one.found(found.test, 0) for name, one in some.items()}
 
 
 #: The sentences with which the book shows its translator.
