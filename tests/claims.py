@@ -1780,13 +1780,15 @@ CLAIMS = [
     Claim(
         "15-translator",
         "equal-claim",
-        ("imports", "corpus", "equal"),
+        ("imports", "corpus", "equal", "equal-more"),
         nulls={
             "no attention": Change("equal", "return [run[name][key]", 'return [run["plain"][key]'),
             "the general score as good": Change(
                 "equal", '"fed", "attention general"', '"fed", "attention after"'
             ),
-            "one rate": _instead_in("equal", "15-other-rates", "twice the rate", "half the rate"),
+            "one rate": _instead_in(
+                "equal-more", "15-other-rates", "twice the rate", "half the rate"
+            ),
         },
         seeds={},
     ),
