@@ -1576,19 +1576,17 @@ CLAIMS = [
     Claim(
         "13-encoder-decoder",
         "beam-claim",
-        (*NUMBERS, "contexts", "beams", "live-beam"),
+        ("imports", "contexts", "beams"),
         nulls={
             "greedy search for the wide beam": Change(
                 "beams",
-                'runs.load("13-beam")["results"]["half-trained"]',
-                '{s: r | {"8, penalty 0": r["1, penalty 0"]} for s, r in '
-                'runs.load("13-beam")["results"]["half-trained"].items()}',
+                'runs.load("13-beam")["results"]',
+                '{stage: {s: r | {"8, penalty 0": r["1, penalty 0"]} for s, r in by_seed.items()}'
+                ' for stage, by_seed in runs.load("13-beam")["results"].items()}',
             ),
-            "greedy search for the live beam": Change(
-                "live-beam", '"beam_size": 4', '"beam_size": 1'
-            ),
+            "half trained for trained": _instead_in("beams", "13-beam", "trained", "half-trained"),
         },
-        seeds={f"seed {seed}": _seed("learn", seed) for seed in OTHER_SEEDS},
+        seeds={},
     ),
     Claim(
         "13-encoder-decoder",
@@ -1642,7 +1640,7 @@ CLAIMS = [
             "no weights changed": Change(
                 "budget",
                 'attends = runs.load("14-budget")["results"]',
-                'attends = {n: {s: r | {"changed": dict.fromkeys(r["changed"], r)} '
+                'attends = {n: {s: r | {"changed": dict.fromkeys(r.get("changed", ()), r)} '
                 "for s, r in by_seed.items()} "
                 'for n, by_seed in runs.load("14-budget")["results"].items()}',
             ),
@@ -1665,7 +1663,15 @@ CLAIMS = [
     Claim(
         "14-attention",
         "misdrawn-claim",
-        ("imports", "package", "budget", "budget-table", "budget-claim", "misdrawn"),
+        (
+            "imports",
+            "package",
+            "budget",
+            "budget-table",
+            "budget-longer",
+            "budget-claim",
+            "misdrawn",
+        ),
         nulls={
             "own states instead of places": _instead_in(
                 "misdrawn", "14-misdrawn", "location", "own states"
@@ -1722,7 +1728,8 @@ CLAIMS = [
             "long names learnt": Change(
                 "location-lengths",
                 'runs.load("14-lengths-location")["results"]',
-                '{"location, up to 15": results_by_length["attention, up to 31"]}',
+                '{f"location, up to {n}": results_by_length["attention, up to 31"] '
+                "for n in (15, 31)}",
             ),
         },
         seeds={},

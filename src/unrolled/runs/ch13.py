@@ -708,13 +708,12 @@ def _share(rows: Sequence[int], holds: Sequence[bool]) -> float:
 
 
 @experiment(
-    variants={"half-trained": {}},
+    variants={"half-trained": {"stop": 125}, "trained": {"stop": BUDGET["steps"]}},
     seeds=range(3),
     settings=BUDGET
     | {
         "summary": "last",
         "use": "every step",
-        "stop": 125,
         "sizes": [2, 4, 8],
         "penalties": [0, 1],
     },
@@ -723,7 +722,7 @@ def _share(rows: Sequence[int], holds: Sequence[bool]) -> float:
 def beam(
     seed: int, stop: int, sizes: Sequence[int], penalties: Sequence[float], **settings: Any
 ) -> Generator[float, None, dict[str, Any]]:
-    """Say what a beam finds that greedy search does not, with a model that is half trained."""
+    """Say what a beam finds that greedy search does not, half trained and trained."""
     budget = {key: settings.pop(key) for key in BUDGET}
     torch.manual_seed(seed)
     model = make_model(**settings)
