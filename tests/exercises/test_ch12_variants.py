@@ -180,7 +180,7 @@ def widest_for_the_power_of_two(cell, layers, input_size, budget):
         ("12.1", deep_from_a_list_of_x, "every layer reads x"),
         ("12.1", deep_with_a_sigmoid, "differ from step 1 on"),
         ("12.1", deep_in_float32, "float32"),
-        ("12.2", residual_padded, "It is right with a layer as wide as its input"),
+        ("12.2", residual_padded, (1, "It is right with a layer as wide as its input")),
         ("12.2", residual_by_the_batch, "always added"),
         ("12.3", locked_without_the_share, "share dropped"),
         ("12.3", locked_shape, "expected a tensor of the shape of x"),

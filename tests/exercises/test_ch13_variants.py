@@ -238,7 +238,7 @@ def loss_in_bits(logits, targets, lengths):
 @pytest.mark.parametrize(
     ("key", "answer", "expected"),
     [
-        ("13.1", pairs_shifted_in_the_row_of_padding, "`target_out`"),
+        ("13.1", pairs_shifted_in_the_row_of_padding, (1, "`target_out`")),
         ("13.1", pairs_in_a_list, "a list of 5"),
         ("13.1", pairs_with_lengths_in_a_list, "a list of"),
         ("13.2", step_with_a_sigmoid, "has a sigmoid where the tanh should be"),

@@ -246,7 +246,7 @@ def attend_with_the_given_code_in_other_words(query, keys, values, lengths):
         ("14.3", step_that_looks_at_the_first_source, "It is right with a batch of one"),
         ("14.4", attend_with_a_low_number, "weight in the padding is up to"),
         ("14.4", attend_with_a_small_number_in_the_sum, "sum of the weights is"),
-        ("14.4", attend_and_right_weights_alone, "difference in your context"),
+        ("14.4", attend_and_right_weights_alone, (1, "difference in your context")),
         ("14.4", attend_with_the_mean, "Your weights"),
         ("14.4", attend_with_the_given_code_in_other_words, "nothing mended"),
     ],

@@ -241,7 +241,7 @@ def bpe_lists_for_tuples(words, merges):
     [
         ("15.1", counts_by_in, "not clipped"),
         ("15.1", counts_used_up_in_the_reference, "changes its argument `reference` in place"),
-        ("15.2", bleu_smoothed_as_for_sentences, "not with no four words in a row right"),
+        ("15.2", bleu_smoothed_as_for_sentences, (1, "not with no four words in a row right")),
         ("15.2", bleu_of_sentences_of_the_library, "mean of sentences"),
         ("15.3", split_the_last_lines, "by lines"),
         ("15.3", split_at_random, "by lines"),

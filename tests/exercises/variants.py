@@ -22,15 +22,17 @@ def assert_passes(key, answer, seeds):
 
 
 def assert_told(key, answer, expected, seeds):
-    """Whatever the random numbers, ``expected`` is said.
+    """Whatever the random numbers, ``expected`` is said first.
 
-    It is the name of a listed mistake, whose message comes first then, or a part of what is said.
+    It is the name of a listed mistake, whose message it is, or a part of what is said; or a pair,
+    of the number of a message after the first, and a part of that.
     """
     listed = {m.name: m.message for m in catalogue()[key].mistakes}
+    place, text = expected if isinstance(expected, tuple) else (0, expected)
     for seed in seeds:
         report = check_with_seed(catalogue()[key], answer, seed)
         assert not report.passed
-        if expected in listed:
-            assert report.messages[0] == listed[expected]
+        if text in listed:
+            assert report.messages[place] == listed[text], report.messages
         else:
-            assert expected in " ".join(report.messages), report.messages
+            assert text in report.messages[place], report.messages
