@@ -336,7 +336,7 @@ def sinusoidal_positions(time: int, size: int) -> Tensor:
     --------
     >>> sinusoidal_positions(2, 4).round(decimals=4)
     tensor([[0.0000, 1.0000, 0.0000, 1.0000],
-            [0.8415, 0.5403, 0.0100, 0.9999]])
+            [0.8415, 0.5403, 0.0100, 1.0000]])
     """
     check_whole(time=time, size=size)
     if size % 2:
