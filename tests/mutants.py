@@ -47,6 +47,7 @@ RUNS_SEQ2SEQ = "tests/test_runs_seq2seq.py"
 RUNS_TRUNCATION = "tests/test_runs_truncation.py"
 EXPLORER = "tests/test_figures_explorer.py"
 SEQ2SEQ_DRAWINGS = "tests/test_figures_seq2seq.py"
+BEYOND_DRAWINGS = "tests/test_figures_beyond.py"
 ATTENTION = "tests/test_attention.py"
 RUNS_ATTENTION = "tests/test_runs_attention.py"
 SEQ2SEQ = "tests/test_seq2seq.py"
@@ -1205,6 +1206,27 @@ MUTANTS = [
         "_shades(self.weights[first:last, start:end])",
         "_shades(self.weights[first:last, start:end][::-1])",
         SEQ2SEQ_DRAWINGS,
+    ),
+    Mutant(
+        "filled in from the smallest gaps up",
+        "figures/scan.py",
+        "for s in strides[::-1]]",
+        "for s in strides]",
+        BEYOND_DRAWINGS,
+    ),
+    Mutant(
+        "parts only where the way ends",
+        "figures/scan.py",
+        "if use is not uses[-1]:",
+        "if False:",
+        BEYOND_DRAWINGS,
+    ),
+    Mutant(
+        "causal looks ahead",
+        "figures/self_attention.py",
+        "if x <= y or not self.causal]",
+        "if x >= y or not self.causal]",
+        BEYOND_DRAWINGS,
     ),
     Mutant(
         "another unit in the table",

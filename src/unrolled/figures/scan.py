@@ -105,13 +105,14 @@ class _Tree:
         # So many steps as need ten rounds do not fit.
         labels = TO_LABEL + text_width("round 9") + AIR
         self.left = -self.width / 2 - labels - REACH
-        room = ROOM - (self.width + labels + 2 * REACH)
-        least = self.width + LEAST_GAP
-        self.pitch = min(self.width + GAP, room / (steps - 1))
-        if self.pitch < least:
+        needed = labels + 2 * REACH + steps * self.width + (steps - 1) * LEAST_GAP
+        if needed > ROOM:
             raise ValueError(
-                f"steps is {steps}; there is room for {1 + int(room / least)}: draw fewer"
+                f"steps is {steps}, which needs {needed:.1f} inches, and {ROOM:.1f} are there; "
+                "draw fewer"
             )
+        gap = LEAST_GAP + (ROOM - needed) / (steps - 1)
+        self.pitch = self.width + min(GAP, gap)
         self.canvas = Canvas()
         #: Heights of the rows.
         self.heights = [0.0]
@@ -150,9 +151,10 @@ class _Tree:
                 for part in parts:
                     self.uses.setdefault(part, []).append(self.tops[step])
         at = (self.left + REACH, self.heights[-1] + TO_TITLE)
-        self.canvas.label(f"title-{title}", at, title, align="left")
+        name = title.split()[0]
+        self.canvas.label(f"title-{name}", at, title, align="left")
         top, right = at[1] + REACH + AIR, self.x(self.steps) + self.width / 2 + REACH
-        self.canvas.panel(title, (self.left, bottom), (right, top))
+        self.canvas.panel(name, (self.left, bottom), (right, top))
         return top
 
     def label_row(self, label: str) -> None:
