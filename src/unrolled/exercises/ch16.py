@@ -245,7 +245,11 @@ def _run_counted(submission: Answer, arguments: dict[str, Any]) -> dict[str, Any
     """Compare the states, and how the work grows with the steps; the first argument has them."""
     with _Count() as many:
         states = submission(*arguments.values())
-    results = {"states": states, "number of calls of torch": _CALLS, "numbers computed": _NUMBERS}
+    results = {
+        "states": states,
+        "number of calls of torch": _CALLS,
+        "count of numbers computed": _NUMBERS,
+    }
     steps = next(iter(arguments.values())).shape[1]
     if steps < _MANY:
         return results
@@ -257,7 +261,7 @@ def _run_counted(submission: Answer, arguments: dict[str, Any]) -> dict[str, Any
         submission(*short)
     for name, limit, of in [
         ("number of calls of torch", 3, lambda count: count.calls),
-        ("numbers computed", 64, lambda count: count.numbers),
+        ("count of numbers computed", 64, lambda count: count.numbers),
     ]:
         growth = of(many) / max(of(few), 1)
         if growth >= limit:
@@ -461,7 +465,7 @@ SCAN = Exercise(
     solution=scan,
     cases=_scan_cases,
     run=_run_counted,
-    results=("states", "number of calls of torch", "numbers computed"),
+    results=("states", "number of calls of torch", "count of numbers computed"),
     axes=dict.fromkeys(("decay", "increment", "states"), ("batch", "time", "hidden")),
     gradients=True,
     hints=(
@@ -760,7 +764,7 @@ MIN_GRU = Exercise(
     solution=min_gru,
     cases=_min_gru_cases,
     run=_run_counted,
-    results=("states", "number of calls of torch", "numbers computed"),
+    results=("states", "number of calls of torch", "count of numbers computed"),
     axes={
         "x": ("batch", "time", "input"),
         "initial": ("batch", "hidden"),
@@ -819,8 +823,8 @@ MIN_GRU = Exercise(
         Mistake(
             _gate_turned_round,
             "Your gate is turned round: here `gate` says how much of the *candidate* comes in, and "
-            "`1 - gate` how much of the state is kept. (Other texts and `torch.nn.GRU` have it the "
-            "other way.)",
+            "`1 - gate` how much of the state is kept. (The GRU of chapter 11 has it the other "
+            "way.)",
         ),
         Mistake(
             _candidate_not_gated,
@@ -930,8 +934,11 @@ def _run_self_attention(submission: Answer, arguments: dict[str, Any]) -> dict[s
         return {"answer": "the weights and then the outputs"}
     results: dict[str, Any] = {"answer": "the outputs and then the weights"}
     if shapes[1] == right[1]:
-        largest = came[1].detach().triu(diagonal=1).abs().max().item()
-        results["weight on later steps"] = f"up to {largest:.2g}" if largest else "0 everywhere"
+        # A row that looks nowhere is NaN, and looks at nothing later either.
+        ahead = came[1].detach().nan_to_num(0.0).triu(diagonal=1).nonzero()
+        results["number of steps that it looks ahead"] = (
+            int((ahead[:, 2] - ahead[:, 1]).max()) if len(ahead) else 0
+        )
     return {**results, "weights": came[1], "outputs": came[0]}
 
 
@@ -1082,7 +1089,7 @@ SELF_ATTENTION = Exercise(
     solution=self_attention,
     cases=_self_attention_cases,
     run=_run_self_attention,
-    results=("answer", "weight on later steps", "weights", "outputs"),
+    results=("answer", "number of steps that it looks ahead", "weights", "outputs"),
     axes={
         "x": ("batch", "time", "input"),
         "positions": ("positions", "input"),
