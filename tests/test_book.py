@@ -1,5 +1,6 @@
 """The build of the book, on a small book: what is executed, what is made, what survives a kill."""
 
+import json
 import os
 import shutil
 import signal
@@ -102,6 +103,21 @@ def test_a_build_says_where_the_site_is(built):
     assert "WARNING" not in said
     assert 'href="chapters/index.html"' in index.read_text()
     assert ">42\n<" in (tree / "_build" / "html" / "chapters" / "01-one.html").read_text()
+
+
+def test_a_build_notes_how_long_it_took(book):
+    """`make bench` shows it."""
+    noted = json.loads((book / "_build" / "seconds.json").read_text())
+    assert sorted(noted["chapters"]) == sorted(NAMES)
+    assert set(noted["make book"]) == {"cold"}
+    assert noted["make book"]["cold"] > max(noted["chapters"].values()) > 0
+    write_chapter(book, "02-two", "import time; time.sleep(2)")
+    build(book)
+    build(book)
+    later = json.loads((book / "_build" / "seconds.json").read_text())
+    assert set(later["make book"]) == {"cold", "in part", "with nothing changed"}
+    assert later["chapters"]["02-two"] >= 2
+    assert later["chapters"]["01-one"] == noted["chapters"]["01-one"]
 
 
 def test_nothing_changed(book):
