@@ -544,8 +544,8 @@ SCAN = Exercise(
         ),
         Mistake(
             _back_from_the_end,
-            "Your scan runs backwards in time: each step joins with those to its *left*. (The "
-            "gradients do it backwards.)",
+            "Your scan runs backwards in time: each step joins with those to its *left*. "
+            "Only the gradients go the other way.",
         ),
         Mistake(
             _from_the_end_and_not_flipped_back,
@@ -823,8 +823,8 @@ MIN_GRU = Exercise(
         Mistake(
             _gate_turned_round,
             "Your gate is turned round: here `gate` says how much of the *candidate* comes in, and "
-            "`1 - gate` how much of the state is kept. (The GRU of chapter 11 has it the other "
-            "way.)",
+            "`1 - gate` how much of the state is kept. The GRU of chapter 11 has it the other "
+            "way.",
         ),
         Mistake(
             _candidate_not_gated,
