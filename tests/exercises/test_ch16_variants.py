@@ -379,6 +379,7 @@ def test_the_numbers_of_exercise_16_5():
     assert kept == pytest.approx(0.9526, abs=5e-5)
     assert math.log(0.5) / math.log(kept) == pytest.approx(14.3, abs=0.05)
     assert kept**1024 == pytest.approx(2e-22, rel=0.3)
+    assert (1 - 1 / (1 + math.exp(6))) ** 1024 == pytest.approx(0.08, abs=0.005)
     renewed = 1 - 2 ** (-1 / 1024)
     assert renewed == pytest.approx(0.00068, abs=5e-6)
     assert math.log(renewed / (1 - renewed)) == pytest.approx(-7.3, abs=0.05)
