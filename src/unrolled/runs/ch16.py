@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from itertools import pairwise
 from time import process_time
 from typing import Any
 
@@ -200,14 +199,12 @@ def crossing(
     100.0
     """
     above = np.log(first) - np.log(second)
-    for (low, high), (before, after) in reversed(
-        list(zip(pairwise(np.log(lengths)), pairwise(above), strict=True))
-    ):
-        if after <= 0 and high == np.log(lengths[-1]):
-            return None
-        if before <= 0:
-            return float(np.exp(low + (high - low) * before / (before - after)))
-    return None
+    cheaper = np.flatnonzero(above <= 0)
+    if above[-1] <= 0 or not len(cheaper):
+        return None
+    last = cheaper[-1]
+    (low, high), (before, after) = np.log(lengths[last : last + 2]), above[last : last + 2]
+    return float(np.exp(low + (high - low) * before / (before - after)))
 
 
 @experiment(
