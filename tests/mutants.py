@@ -56,6 +56,7 @@ TRANSLATION = "tests/test_translation.py"
 TRANSLATOR = "tests/test_translator.py"
 PROOFREAD = "tests/test_proofread.py"
 RUNS_TRANSLATOR = "tests/test_runs_translator.py"
+RUNS_BEYOND = "tests/test_runs_beyond.py"
 
 MUTANTS = [
     Mutant("bias forgotten", "cells.py", "self.weight_ih, self.bias)", "self.weight_ih)", CELLS),
@@ -2716,4 +2717,88 @@ MUTANTS = [
         PROOFREAD,
     ),
     Mutant("no start token", "data/pairs.py", "target_in[:, 0] = bos", "pass", CAPTIONS),
+    Mutant(
+        "a decay that turns too little",
+        "runs/ch16.py",
+        "associative_scan(1 - 2 * new, new * candidate, state)",
+        "associative_scan(1 - new, new * candidate, state)",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "fused attention sees the future",
+        "runs/ch16.py",
+        "is_causal=True",
+        "is_causal=False",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "positions told to nobody",
+        "runs/ch16.py",
+        "x + sinusoidal_positions(*x.shape[1:]).to(x)",
+        "x",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "a bias that forgets",
+        "runs/ch16.py",
+        "gate_bias=-bias",
+        "gate_bias=bias",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "a GRU's bias on another gate",
+        "runs/ch16.py",
+        "only_cell(layer).bias[size : 2 * size] += bias",
+        "only_cell(layer).bias[:size] += bias",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "more weights than the others",
+        "runs/ch16.py",
+        "+ biases) > weights:",
+        "+ biases) > 2 * weights:",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "a mark always in front",
+        "runs/ch16.py",
+        "place = torch.randint(self.time, (self.batch, 1), generator=generator)",
+        "place = torch.zeros(self.batch, 1, dtype=torch.int64)",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "the answer of the first step",
+        "runs/ch16.py",
+        "return super().forward(tokens)[:, -1]",
+        "return super().forward(tokens)[:, 0]",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "two cups change places wrongly",
+        "runs/ch16.py",
+        "[[1, 0, 2], [0, 2, 1], [2, 1, 0]]",
+        "[[1, 0, 2], [0, 2, 1], [2, 0, 1]]",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "the first crossing, not the last",
+        "runs/ch16.py",
+        "last = cheaper[-1]",
+        "last = cheaper[0]",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "lengths tried on and on",
+        "runs/ch16.py",
+        '        if not one["learnt"]:\n            break',
+        "        if False:\n            break",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "an exponent of plain numbers",
+        "runs/ch16.py",
+        "np.polyfit(np.log(lengths), np.log(values), 1)",
+        "np.polyfit(lengths, values, 1)",
+        RUNS_BEYOND,
+    ),
 ]
