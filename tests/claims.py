@@ -1886,7 +1886,7 @@ CLAIMS = [
             "a gate that begins half open": Change(
                 "marked-learn", "gate_bias=bias", "gate_bias=0.0"
             ),
-            "no gate begins half open": Change("marked-learn", "gate_bias=bias", "gate_bias=-3.0"),
+            "no gate begins half open": Change("marked-learn", "gate_bias=bias", "gate_bias=-6.0"),
         },
         seeds={
             f"seed {seed}": Change("marked-learn", "seed, marked = 0", f"seed, marked = {seed}")
