@@ -13,6 +13,7 @@ class Mutant(NamedTuple):
     tests: str
 
 
+BENCHMARKS = "tests/test_benchmarks.py"
 CELLS = "tests/test_cells.py"
 LAYERS = "tests/test_layers.py"
 BPTT = "tests/test_bptt.py"
@@ -2800,5 +2801,19 @@ MUTANTS = [
         "np.polyfit(np.log(lengths), np.log(values), 1)",
         "np.polyfit(lengths, values, 1)",
         RUNS_BEYOND,
+    ),
+    Mutant(
+        "not in turn",
+        "runs/turns.py",
+        "    for _ in range(rounds):\n        for name, call in calls.items():",
+        "    for name, call in calls.items():\n        for _ in range(rounds):",
+        BENCHMARKS,
+    ),
+    Mutant(
+        "a clock that starts late",
+        "runs/turns.py",
+        "            begin = clock()\n            result = call()",
+        "            result = call()\n            begin = clock()",
+        BENCHMARKS,
     ),
 ]

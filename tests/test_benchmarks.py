@@ -4,7 +4,6 @@ import json
 import platform
 import runpy
 import time
-from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -49,30 +48,48 @@ def test_what_is_done_between_two_turns_is_not_counted():
         time.sleep(0.02)
 
 
-def test_timing_is_in_turn_and_compares_with_the_first():
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still, but for what a test adds to its one number."""
+    now = [0.0]
+    monkeypatch.setattr("in_turn.perf_counter", lambda: now[0])
+    return now
+
+
+def test_timing_is_in_turn_and_compares_with_the_first(clock):
     called = []
 
     def work(name, seconds):
         called.append(name)
-        time.sleep(seconds)
+        clock[0] += seconds * (1 + called.count("short"))  # the machine gets slower and slower
 
     timings = in_turn(
-        {"short": lambda: work("short", 0.005), "long": lambda: work("long", 0.02)},
+        {"short": lambda: work("short", 1.0), "long": lambda: work("long", 3.0)},
         rounds=3,
         shortest=0,
     )
-    turns = [name for name, _ in groupby(called)]
-    assert turns == ["short", "long"] * 4  # once to warm up, then three rounds
-    assert timings["short"].ratio == timings["short"].low == timings["short"].high == 1
-    assert 1 < timings["long"].low <= timings["long"].ratio <= timings["long"].high
-    assert timings["long"].milliseconds > 20
+    assert called == ["short", "long"] * 4  # once to warm up, then three rounds
+    assert timings["short"] == (4000, 1, 1, 1)
+    assert timings["long"] == (12000, 3, 3, 3)
 
 
-def test_short_calls_are_repeated_and_timed_each():
+def test_ratios_are_those_of_the_rounds_with_their_quartiles(clock):
+    taken = iter([9.0, 1.0, 2.0, 3.0, 4.0, 5.0])  # the first one warms up
+    calls = {"first": lambda: clock.__setitem__(0, clock[0] + 1)}
+    calls["second"] = lambda: clock.__setitem__(0, clock[0] + next(taken))
+    assert in_turn(calls, rounds=5, shortest=0)["second"] == (3000, 3, 2, 4)
+
+
+def test_short_calls_are_repeated_and_timed_each(clock):
     called = []
-    timings = in_turn({"one": lambda: (called.append(1), time.sleep(0.002))}, shortest=0.02)
-    assert 1 + 7 * 3 <= len(called) <= 1 + 7 * 10
-    assert 2 < timings["one"].milliseconds < 10
+
+    def work():
+        called.append(1)
+        clock[0] += 0.004
+
+    timings = in_turn({"one": work}, rounds=3, shortest=0.02)
+    assert len(called) == 1 + 3 * 5
+    assert timings["one"].milliseconds == pytest.approx(4)
 
 
 def test_the_number_of_threads_is_that_of_the_contenders_alone():
