@@ -1893,4 +1893,19 @@ CLAIMS = [
             for seed in OTHER_SEEDS
         },
     ),
+    Claim(
+        "16-beyond",
+        "tracking-claim",
+        ("imports", "package", "tracking"),
+        nulls={
+            "the loop loses": _instead_in(
+                "tracking", "16-tracking", "parity, GRU", "parity, MinGRU"
+            ),
+            "the scan wins": _instead_in("tracking", "16-tracking", "cups, MinGRU", "cups, GRU"),
+            "the sign changes nothing": _instead_in(
+                "tracking", "16-tracking", "parity, signed MinGRU", "parity, MinGRU"
+            ),
+        },
+        seeds={},
+    ),
 ]
