@@ -94,7 +94,8 @@ class Processes:
         if self.count == 1:
             return tensor
         rows = tensor.tensor_split(self.count)[self.this]
-        return rows if len(rows) else tensor
+        # A copy: how a product is rounded can depend on where in memory its rows begin.
+        return rows.clone() if len(rows) else tensor
 
     def part(self, batch: Any) -> tuple[Any, float]:
         """Give this process's rows of a batch, and how much their loss weighs, on average 1.
