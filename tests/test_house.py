@@ -649,7 +649,7 @@ def test_notebook_is_written_as_by_nbformat(chapter):
 BELOW = {
     "cells": set(),
     "layers": {"cells"},
-    "scan": {"cells"},
+    "scan": {"cells", "layers"},
     "bptt": {"cells", "layers"},
     "attention": {"cells", "layers", "scan"},
     "models": {"cells", "layers", "scan", "attention", "data"},
