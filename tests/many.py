@@ -32,6 +32,7 @@ from unrolled.processes import once
 from unrolled.runs import registry
 from unrolled.training import evaluate, fit, train
 
+ROOT = Path(__file__).resolve().parent.parent
 TOKENS = torch.arange(400) ** 2 % 23
 NUMBERS = ["one", "seventy three", "nine", "twelve hundred", "six", "forty", "ninety nine", "two"]
 NAMES = ["eins", "dreiundsiebzig", "neun", "zwölfhundert", "sechs", "vierzig", "neunundneunzig"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import pytest
 import torch
 
 import many
-from unrolled import checkpoints
+from unrolled import checkpoints, data
 from unrolled.__main__ import main
+from unrolled.data import SplitPairs, TextPairs
 from unrolled.processes import Processes, launch, launched, once
+from unrolled.translator import Translator
 
 # Two processes that talk to each other over loopback alone.
 LOOPBACK = {"MASTER_ADDR": "127.0.0.1", "CUDA_VISIBLE_DEVICES": ""}
@@ -151,6 +154,26 @@ def test_the_first_process_killed_ends_the_second_too(tmp_path):
     status, said = start("killed", tmp_path, victim=0)
     assert status == -signal.SIGKILL
     assert "process 1 of 2 lost another one, which was killed or failed" in said
+
+
+# --- The script of the page ------------------------------------------------------------------------
+
+
+def test_the_script_of_the_page_trains_a_translator(tmp_path, monkeypatch, capsys):
+    page = (many.ROOT / "chapters" / "many-machines.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    few = TextPairs(["I am cold.", "We are here."] * 8, ["J'ai froid.", "Nous sommes là."] * 8)
+    monkeypatch.setattr(data, "translation_pairs", lambda name: SplitPairs(few, few, few))
+    monkeypatch.chdir(tmp_path)
+    changes = {'devices=8, strategy="ddp"': 'devices=1, accelerator="cpu"'}
+    changes |= {"STEPS = 600": "STEPS = 3", "2000": "30", "128": "4", "256": "8"}
+    for old, new in changes.items():
+        assert old in script
+        script = script.replace(old, new)
+    exec(script, {})
+    assert capsys.readouterr().out.startswith("3 steps in ")
+    assert Translator.load(tmp_path / "translator").translate("I am cold.").text is not None
+    assert (tmp_path / "translator.pt").is_file()
 
 
 # --- One process ----------------------------------------------------------------------------------
