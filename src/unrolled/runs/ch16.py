@@ -352,9 +352,9 @@ REMEMBERING = {
     "attention with positions": {"kind": "attention", "positions": True},
 }
 MEMORY_LENGTHS = {
-    "first symbol": [20, 80],
-    "which came first": [20],
     "marked symbol": [64, 256, 1024],
+    "which came first": [20],
+    "first symbol": [20, 80],
 }
 
 
@@ -363,6 +363,7 @@ MEMORY_LENGTHS = {
         f"{task}, {name}": {"task": task, "lengths": lengths, **options}
         for task, lengths in MEMORY_LENGTHS.items()
         for name, options in REMEMBERING.items()
+        if (task, name) != ("marked symbol", "LSTM, bias 3")  # as slow as a GRU over 1,024 steps
     },
     seeds=range(3),
     settings={"batch": 16, "weights": 2400, "steps": 150, "learning_rate": 3e-2},
