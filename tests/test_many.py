@@ -156,7 +156,7 @@ def test_the_first_process_killed_ends_the_second_too(tmp_path):
     assert "process 1 of 2 lost another one, which was killed or failed" in said
 
 
-# --- The script of the page ------------------------------------------------------------------------
+# --- The script of the page -----------------------------------------------------------------------
 
 
 def test_the_script_of_the_page_trains_a_translator(tmp_path, monkeypatch, capsys):
