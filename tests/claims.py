@@ -1908,4 +1908,18 @@ CLAIMS = [
         },
         seeds={},
     ),
+    Claim(
+        "16-beyond",
+        "time-claim",
+        ("imports", "package", "time-recorded", "time-table"),
+        nulls={
+            "one layer for all": Change(
+                "time-recorded", '["milliseconds"][name]', '["milliseconds"]["GRU"]'
+            ),
+            "short sequences only": Change(
+                "time-recorded", "in ch16.LENGTHS[batch]", "in [64] * len(ch16.LENGTHS[batch])"
+            ),
+        },
+        seeds={},
+    ),
 ]
