@@ -30,8 +30,11 @@ def start(what, folder, *, victim=-1, launcher=()):
     environment = {**os.environ, **LOOPBACK}
     with subprocess.Popen(program, env=environment, start_new_session=True, **channels) as started:
         try:
-            said, _ = started.communicate(timeout=120)  # a process that hangs is a failure
+            said, _ = started.communicate(timeout=300)  # a process that hangs is a failure
         finally:
+            started.terminate()  # torchrun ends those that it has started
+            with suppress(subprocess.TimeoutExpired):
+                started.wait(10)
             if hasattr(os, "killpg"):
                 with suppress(ProcessLookupError):
                     os.killpg(started.pid, signal.SIGKILL)
