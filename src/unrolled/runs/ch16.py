@@ -347,6 +347,7 @@ REMEMBERING = {
     "MinGRU, bias 6": {"kind": "MinGRU", "bias": 6.0},
     "GRU, bias 0": {"kind": "GRU"},
     "GRU, bias 3": {"kind": "GRU", "bias": 3.0},
+    "GRU, bias 6": {"kind": "GRU", "bias": 6.0},
     "LSTM, bias 3": {"kind": "LSTM", "bias": 3.0},
     "attention": {"kind": "attention"},
     "attention with positions": {"kind": "attention", "positions": True},
