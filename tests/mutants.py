@@ -25,6 +25,7 @@ WINDOWS = "tests/test_windows.py"
 CORPORA = "tests/test_corpora.py"
 D2L = "tests/test_d2l.py"
 TRAINING = "tests/test_training.py"
+MANY = "tests/test_many.py"
 METRICS = "tests/test_metrics.py"
 NGRAMS = "tests/test_ngrams.py"
 MODELS = "tests/test_models.py"
@@ -716,6 +717,34 @@ MUTANTS = [
         TRAINING,
     ),
     Mutant("clusters are asked", "training.py", ", plugins=alone)", ")", TRAINING),
+    Mutant(
+        "halves of a batch weigh alike",
+        "processes.py",
+        "self.count * counts / getattr(batch, \"weight\", rows)",
+        "1.0 if counts else 0.0",
+        MANY,
+    ),
+    Mutant(
+        "all processes draw the same dropout",
+        "processes.py",
+        "len(history.losses), self.this)",
+        "len(history.losses))",
+        MANY,
+    ),
+    Mutant(
+        "each process shows its own loss",
+        "processes.py",
+        "self.fabric.all_reduce(value.detach(), reduce_op=\"mean\")",
+        "value.detach()",
+        MANY,
+    ),
+    Mutant(
+        "a checkpoint keeps the first process's state",
+        "processes.py",
+        "torch.cat(parts)[: self._rows(batch)]",
+        "parts[0]",
+        MANY,
+    ),
     Mutant(
         "state carried into the next pass",
         "checkpoints.py",
