@@ -720,7 +720,7 @@ MUTANTS = [
     Mutant(
         "halves of a batch weigh alike",
         "processes.py",
-        "self.count * counts / getattr(batch, \"weight\", rows)",
+        'self.count * counts / getattr(batch, "weight", rows)',
         "1.0 if counts else 0.0",
         MANY,
     ),
@@ -734,7 +734,7 @@ MUTANTS = [
     Mutant(
         "each process shows its own loss",
         "processes.py",
-        "self.fabric.all_reduce(value.detach(), reduce_op=\"mean\")",
+        'self.fabric.all_reduce(value.detach(), reduce_op="mean")',
         "value.detach()",
         MANY,
     ),
