@@ -1,47 +1,76 @@
-"""Run every comparison, print a table, and write ``benchmarks/results.json``: ``make bench``."""
+"""Run every comparison, print its numbers, write ``results.json`` and its page: ``make bench``.
+
+``python benchmarks SECTION ...`` measures only these sections, and keeps what was measured of the
+others; ``python benchmarks page`` measures nothing, and only writes the page.
+"""
 
 from __future__ import annotations
 
 import json
 import platform
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
+import building
+import checkpointing
+import gradients
 import layers
+import lengths
+import page
+import recorded
 from unrolled.runs.registry import machine, rounded
 
 RESULTS = Path(__file__).with_name("results.json")
+SECTIONS = {
+    "layers": layers,
+    "gradients": gradients,
+    "checkpointing": checkpointing,
+    "lengths": lengths,
+    "recorded": recorded,
+    "building": building,
+}
 
 
-def main() -> int:
-    """Run, print and write."""
-    print("milliseconds a call, as multiples of torch.nn: median (quartiles)")
-    print(f"{'':32}{'torch.nn':>10}{'ours':>21}{'loop':>21}")
-    rows = []
-    for case in layers.cases():
-        timings = layers.compare(case)
-        rows.append(case._asdict() | {name: t._asdict() for name, t in timings.items()})
-        print(f"{_title(case):32}{timings['torch.nn'].milliseconds:8.2f}ms", end="")
-        for name in ("ours", "loop"):
-            _, ratio, low, high = timings[name]
-            print(f"{ratio:7.2f} ({low:5.2f}-{high:5.2f})", end="")
-        print(flush=True)
-    results = {
-        "layers": rows,
-        "machine": machine(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "command": "make bench",
-    }
-    RESULTS.write_text(json.dumps(rounded(results), indent=1) + "\n", encoding="utf-8")
+def main(arguments: list[str]) -> int:
+    """Measure what the command line names, everything without a name; print and write."""
+    names = arguments or list(SECTIONS)
+    if unknown := set(names) - {*SECTIONS, "page"}:
+        known = ", ".join([*SECTIONS, "page"])
+        print(f"There is no section {', '.join(sorted(unknown))}; there are {known}")
+        return 2
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if arguments else {}
+    for name in names:
+        if name != "page":
+            results[name] = measured(name)
+    results = {name: results[name] for name in SECTIONS} | {"command": "make bench"}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    text = page.page(results)
+    page.PAGE.write_text(text, encoding="utf-8")
+    print(f"\n{text}\nwritten: {RESULTS} and {page.PAGE}")
     return 0
 
 
-def _title(case: layers.Case) -> str:
-    size = f"T {case.length} H {case.width} B {case.batch}"
-    return f"{case.kind:5}{case.work:9}{size:18}{case.threads} "
+def measured(name: str) -> dict[str, Any]:
+    """Measure a section, and say how far it is."""
+    begin, rows = time.perf_counter(), []
+    for row in SECTIONS[name].measure():
+        rows.append(rounded(row))
+        shown = ", ".join(f"{key} {value}" for key, value in row.items() if not _nested(value))
+        print(f"{name}, {time.perf_counter() - begin:4.0f} s: {shown}", flush=True)
+    return {
+        "machine": machine(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "rows": rows,
+    }
+
+
+def _nested(value: object) -> bool:
+    return isinstance(value, dict | list)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

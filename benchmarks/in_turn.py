@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from statistics import median, quantiles
+from time import perf_counter
 from typing import NamedTuple
 
-from torch.utils.benchmark import Timer
+from torch.utils.benchmark.utils.common import set_torch_threads
+
+from unrolled.runs.turns import timed_turns
 
 
 class Timing(NamedTuple):
@@ -44,20 +49,37 @@ def in_turn(
         Seconds that a turn of the slowest takes at least: short functions are called several times
         in a turn, all of them equally often.
     """
-    timers = {
-        name: Timer("call()", globals={"call": call}, num_threads=threads)
-        for name, call in contenders.items()
-    }
-    warm = [timer.timeit(1).mean for timer in timers.values()]
-    calls = max(1, round(shortest / max(warm)))
-    turns = [
-        {name: timer.timeit(calls).mean for name, timer in timers.items()} for _ in range(rounds)
-    ]
-    reference = next(iter(contenders))
+    with set_torch_threads(threads), _no_collection():
+        warm = [turn.seconds for turn in timed_turns(contenders, 1, perf_counter)]
+        calls = max(1, round(shortest / max(warm)))
+        often = {name: _repeated(call, calls) for name, call in contenders.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        # A clock on the wall: two threads at work for a second have taken a second.
+        for name, taken, _ in timed_turns(often, rounds, perf_counter):
+            seconds[name].append(taken / calls)
+    reference = next(iter(seconds.values()))
     timings = {}
-    for name in contenders:
-        ratios = [turn[name] / turn[reference] for turn in turns]
+    for name, taken in seconds.items():
+        ratios = [one / other for one, other in zip(taken, reference, strict=True)]
         low, middle, high = quantiles(ratios, n=4, method="inclusive")
-        seconds = median(turn[name] for turn in turns)
-        timings[name] = Timing(1000 * seconds, middle, low, high)
+        timings[name] = Timing(1000 * median(taken), middle, low, high)
     return timings
+
+
+def _repeated(call: Callable[[], object], times: int) -> Callable[[], None]:
+    def repeated() -> None:
+        for _ in range(times):
+            call()
+
+    return repeated
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python's garbage collector out of somebody's turn, as `timeit` does."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect()

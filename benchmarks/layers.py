@@ -9,12 +9,12 @@ product, which is less work than `torch.nn` does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from in_turn import Timing, in_turn
+from in_turn import in_turn
 from unrolled.layers import GRU, LSTM, RNN
 
 KINDS = {"RNN": (RNN, nn.RNN), "GRU": (GRU, nn.GRU), "LSTM": (LSTM, nn.LSTM)}
@@ -110,6 +110,8 @@ def contenders(case: Case) -> dict[str, Callable[[], None]]:
     return {name: lambda layer=layer: work(layer) for name, layer in layers.items()}
 
 
-def compare(case: Case) -> dict[str, Timing]:
-    """Time one comparison."""
-    return in_turn(contenders(case), threads=case.threads)
+def measure() -> Iterator[dict[str, Any]]:
+    """Give one row a case."""
+    for case in cases():
+        timings = in_turn(contenders(case), threads=case.threads)
+        yield case._asdict() | {name: timing._asdict() for name, timing in timings.items()}

@@ -1860,4 +1860,75 @@ CLAIMS = [
         },
         seeds={},
     ),
+    Claim(
+        "16-beyond",
+        "order-claim",
+        ("imports", "package", "order-task", "order-model", "order-learn", "order-train"),
+        nulls={
+            "no mask": Change(
+                "order-train", '("causal mask", False, True)', '("causal mask", False, False)'
+            ),
+            "places not told": Change(
+                "order-train", '("positions", True, False)', '("positions", False, False)'
+            ),
+        },
+        seeds={
+            "seeds 5 to 9": Change("order-train", "seeds = range(5)", "seeds = range(5, 10)"),
+        },
+    ),
+    Claim(
+        "16-beyond",
+        "joined-claim",
+        ("imports", "package", "joined", "joined-table"),
+        nulls={
+            "gates that do not read the state": Change(
+                "joined", "[[4.0], [-3.0], [-5.0]]", "[[0.0], [0.0], [0.0]]"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "16-beyond",
+        "marked-claim",
+        ("imports", "package", "order-learn", "marked", "marked-learn"),
+        nulls={
+            "a gate that begins half open": Change(
+                "marked-learn", "gate_bias=bias", "gate_bias=0.0"
+            ),
+            "no gate begins half open": Change("marked-learn", "gate_bias=bias", "gate_bias=-6.0"),
+        },
+        seeds={
+            f"seed {seed}": Change("marked-learn", "seed, marked = 0", f"seed, marked = {seed}")
+            for seed in OTHER_SEEDS
+        },
+    ),
+    Claim(
+        "16-beyond",
+        "tracking-claim",
+        ("imports", "package", "tracking"),
+        nulls={
+            "the loop loses": _instead_in(
+                "tracking", "16-tracking", "parity, GRU", "parity, MinGRU"
+            ),
+            "the scan wins": _instead_in("tracking", "16-tracking", "cups, MinGRU", "cups, GRU"),
+            "the sign changes nothing": _instead_in(
+                "tracking", "16-tracking", "parity, signed MinGRU", "parity, MinGRU"
+            ),
+        },
+        seeds={},
+    ),
+    Claim(
+        "16-beyond",
+        "time-claim",
+        ("imports", "package", "time-recorded", "time-table"),
+        nulls={
+            "one layer for all": Change(
+                "time-recorded", '["milliseconds"][name]', '["milliseconds"]["GRU"]'
+            ),
+            "short sequences only": Change(
+                "time-recorded", "in ch16.LENGTHS[batch]", "in [64] * len(ch16.LENGTHS[batch])"
+            ),
+        },
+        seeds={},
+    ),
 ]

@@ -25,6 +25,8 @@ from unrolled.figures import (
     padded_batch,
     panels,
     pictures,
+    scan_tree,
+    self_attention_graph,
     seq2seq_graph,
     stateful_windows,
     style,
@@ -471,7 +473,18 @@ TRANSLATION = {
         highlight=["inputs"],
     ),
 }
-FIGURES = TRANSLATION | NETWORKS | CELLS | CHECKPOINTS | WAVES | PLOTS | TEXTS
+#: Attention alone, and recurrences without a loop.
+BEYOND = {
+    "scan": lambda: scan_tree(8),
+    "scan, two steps": lambda: scan_tree(2),
+    "scan, nine steps": lambda: scan_tree(9),
+    "self-attention": lambda: self_attention_graph(WORDS[:4]),
+    "self-attention, a way": lambda: self_attention_graph(WORDS[:4], way=(1, 4)),
+    "self-attention, causal": lambda: self_attention_graph(
+        ["traveller", "WWW"], causal=True, way=(2, 2)
+    ),
+}
+FIGURES = BEYOND | TRANSLATION | NETWORKS | CELLS | CHECKPOINTS | WAVES | PLOTS | TEXTS
 
 
 @functools.cache

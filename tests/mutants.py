@@ -13,6 +13,7 @@ class Mutant(NamedTuple):
     tests: str
 
 
+BENCHMARKS = "tests/test_benchmarks.py"
 CELLS = "tests/test_cells.py"
 LAYERS = "tests/test_layers.py"
 BPTT = "tests/test_bptt.py"
@@ -24,6 +25,7 @@ WINDOWS = "tests/test_windows.py"
 CORPORA = "tests/test_corpora.py"
 D2L = "tests/test_d2l.py"
 TRAINING = "tests/test_training.py"
+MANY = "tests/test_many.py"
 METRICS = "tests/test_metrics.py"
 NGRAMS = "tests/test_ngrams.py"
 MODELS = "tests/test_models.py"
@@ -47,6 +49,7 @@ RUNS_SEQ2SEQ = "tests/test_runs_seq2seq.py"
 RUNS_TRUNCATION = "tests/test_runs_truncation.py"
 EXPLORER = "tests/test_figures_explorer.py"
 SEQ2SEQ_DRAWINGS = "tests/test_figures_seq2seq.py"
+BEYOND_DRAWINGS = "tests/test_figures_beyond.py"
 ATTENTION = "tests/test_attention.py"
 RUNS_ATTENTION = "tests/test_runs_attention.py"
 SEQ2SEQ = "tests/test_seq2seq.py"
@@ -55,6 +58,7 @@ TRANSLATION = "tests/test_translation.py"
 TRANSLATOR = "tests/test_translator.py"
 PROOFREAD = "tests/test_proofread.py"
 RUNS_TRANSLATOR = "tests/test_runs_translator.py"
+RUNS_BEYOND = "tests/test_runs_beyond.py"
 
 MUTANTS = [
     Mutant("bias forgotten", "cells.py", "self.weight_ih, self.bias)", "self.weight_ih)", CELLS),
@@ -714,6 +718,34 @@ MUTANTS = [
     ),
     Mutant("clusters are asked", "training.py", ", plugins=alone)", ")", TRAINING),
     Mutant(
+        "halves of a batch weigh alike",
+        "processes.py",
+        'self.count * counts / getattr(batch, "weight", rows)',
+        "1.0 if counts else 0.0",
+        MANY,
+    ),
+    Mutant(
+        "all processes draw the same dropout",
+        "processes.py",
+        "len(history.losses), self.this)",
+        "len(history.losses))",
+        MANY,
+    ),
+    Mutant(
+        "each process shows its own loss",
+        "processes.py",
+        'self.fabric.all_reduce(value.detach(), reduce_op="mean")',
+        "value.detach()",
+        MANY,
+    ),
+    Mutant(
+        "a checkpoint keeps the first process's state",
+        "processes.py",
+        "torch.cat(parts)[: self._rows(batch)]",
+        "parts[0]",
+        MANY,
+    ),
+    Mutant(
         "state carried into the next pass",
         "checkpoints.py",
         "iter(self.batches), 0, None",
@@ -1205,6 +1237,27 @@ MUTANTS = [
         "_shades(self.weights[first:last, start:end])",
         "_shades(self.weights[first:last, start:end][::-1])",
         SEQ2SEQ_DRAWINGS,
+    ),
+    Mutant(
+        "filled in from the smallest gaps up",
+        "figures/scan.py",
+        "for s in strides[::-1]]",
+        "for s in strides]",
+        BEYOND_DRAWINGS,
+    ),
+    Mutant(
+        "parts only where the way ends",
+        "figures/scan.py",
+        "if use is not uses[-1]:",
+        "if False:",
+        BEYOND_DRAWINGS,
+    ),
+    Mutant(
+        "causal looks ahead",
+        "figures/self_attention.py",
+        "if x <= y or not self.causal]",
+        "if x >= y or not self.causal]",
+        BEYOND_DRAWINGS,
     ),
     Mutant(
         "another unit in the table",
@@ -2694,4 +2747,102 @@ MUTANTS = [
         PROOFREAD,
     ),
     Mutant("no start token", "data/pairs.py", "target_in[:, 0] = bos", "pass", CAPTIONS),
+    Mutant(
+        "a decay that turns too little",
+        "runs/ch16.py",
+        "associative_scan(1 - 2 * new, new * candidate, state)",
+        "associative_scan(1 - new, new * candidate, state)",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "fused attention sees the future",
+        "runs/ch16.py",
+        "is_causal=True",
+        "is_causal=False",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "positions told to nobody",
+        "runs/ch16.py",
+        "x + sinusoidal_positions(*x.shape[1:]).to(x)",
+        "x",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "a bias that forgets",
+        "runs/ch16.py",
+        "gate_bias=-bias",
+        "gate_bias=bias",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "a GRU's bias on another gate",
+        "runs/ch16.py",
+        "only_cell(layer).bias[size : 2 * size] += bias",
+        "only_cell(layer).bias[:size] += bias",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "more weights than the others",
+        "runs/ch16.py",
+        "+ biases) > weights:",
+        "+ biases) > 2 * weights:",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "a mark always in front",
+        "runs/ch16.py",
+        "place = torch.randint(self.time, (self.batch, 1), generator=generator)",
+        "place = torch.zeros(self.batch, 1, dtype=torch.int64)",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "the answer of the first step",
+        "runs/ch16.py",
+        "return super().forward(tokens)[:, -1]",
+        "return super().forward(tokens)[:, 0]",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "two cups change places wrongly",
+        "runs/ch16.py",
+        "[[1, 0, 2], [0, 2, 1], [2, 1, 0]]",
+        "[[1, 0, 2], [0, 2, 1], [2, 0, 1]]",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "the first crossing, not the last",
+        "runs/ch16.py",
+        "last = cheaper[-1]",
+        "last = cheaper[0]",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "lengths tried on and on",
+        "runs/ch16.py",
+        '        if not one["learnt"]:\n            break',
+        "        if False:\n            break",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "an exponent of plain numbers",
+        "runs/ch16.py",
+        "np.polyfit(np.log(lengths), np.log(values), 1)",
+        "np.polyfit(lengths, values, 1)",
+        RUNS_BEYOND,
+    ),
+    Mutant(
+        "not in turn",
+        "runs/turns.py",
+        "    for _ in range(rounds):\n        for name, call in calls.items():",
+        "    for name, call in calls.items():\n        for _ in range(rounds):",
+        BENCHMARKS,
+    ),
+    Mutant(
+        "a clock that starts late",
+        "runs/turns.py",
+        "            begin = clock()\n            result = call()",
+        "            result = call()\n            begin = clock()",
+        BENCHMARKS,
+    ),
 ]

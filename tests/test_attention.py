@@ -12,7 +12,9 @@ from unrolled.attention import (
     AdditiveAttention,
     DotProductAttention,
     GeneralAttention,
+    SelfAttention,
     masked_softmax,
+    sinusoidal_positions,
 )
 from unrolled.data.d2l import import_d2l
 
@@ -220,3 +222,66 @@ def test_bad_input_is_named():
         masked_softmax(torch.zeros(2, 3), torch.ones(2, 2).bool())
     with pytest.raises(ValueError, match="key_size is 0"):
         GeneralAttention(4, 0)
+
+
+# --- Every step at every step --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_self_attention_equals_the_library(causal):
+    torch.manual_seed(0)
+    layer = SelfAttention(3, 4, causal).double()
+    x = torch.randn(2, 6, 3, dtype=torch.float64)
+    query, keys, values = (x @ part.T for part in layer.projection.weight.chunk(3))
+    expected = F.scaled_dot_product_attention(query, keys, values, is_causal=causal)
+    outputs, weights = layer(x)
+    torch.testing.assert_close(outputs, expected)
+    torch.testing.assert_close(weights.sum(dim=2), torch.ones(2, 6, dtype=torch.float64))
+    leaves = [layer.projection.weight]
+    ours, theirs = (torch.autograd.grad(o.square().sum(), leaves) for o in (outputs, expected))
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_self_attention_does_not_see_the_padding(causal):
+    torch.manual_seed(0)
+    layer = SelfAttention(3, 4, causal).double()
+    x, lengths = torch.randn(3, 6, 3, dtype=torch.float64), torch.tensor([6, 1, 4])
+    beyond = torch.arange(6) >= lengths[:, None]
+    x = x.masked_fill(beyond[:, :, None], torch.nan).requires_grad_()
+    outputs, weights = layer(x, lengths)
+    gradient, of_weights = torch.autograd.grad(outputs.square().sum(), [x, layer.projection.weight])
+    assert (outputs[beyond] == 0).all()
+    assert (weights[beyond] == 0).all()
+    assert (gradient[beyond] == 0).all()
+    assert of_weights.isfinite().all()
+    for row, length in enumerate(lengths):
+        alone, _ = layer(x[row : row + 1, :length])
+        torch.testing.assert_close(outputs[row : row + 1, :length], alone)
+
+
+def test_without_positions_the_order_does_not_matter():
+    torch.manual_seed(0)
+    layer, x, order = SelfAttention(4, 5), torch.randn(1, 7, 4), torch.randperm(7)
+    torch.testing.assert_close(layer(x)[0][:, order], layer(x[:, order])[0])
+    placed = x + sinusoidal_positions(7, 4)
+    moved = x[:, order] + sinusoidal_positions(7, 4)
+    assert not torch.allclose(layer(placed)[0][:, order], layer(moved)[0], atol=1e-2)
+
+
+def test_a_causal_step_sees_nothing_ahead():
+    torch.manual_seed(0)
+    layer, x = SelfAttention(4, 5, causal=True), torch.randn(1, 7, 4)
+    other = x.clone()
+    other[:, 4:] += 1
+    torch.testing.assert_close(layer(x)[0][:, :4], layer(other)[0][:, :4])
+
+
+def test_positions():
+    places = sinusoidal_positions(50, 8)
+    assert places.shape == (50, 8)
+    assert torch.cdist(places, places).fill_diagonal_(1).min() > 0.1
+    expected = [math.sin(7 / 10_000 ** (2 / 8)), math.cos(7 / 10_000 ** (2 / 8))]
+    torch.testing.assert_close(places[7, 2:4], torch.tensor(expected))
+    with pytest.raises(ValueError, match="size is 3; expected an even number"):
+        sinusoidal_positions(5, 3)

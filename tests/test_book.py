@@ -1,5 +1,6 @@
 """The build of the book, on a small book: what is executed, what is made, what survives a kill."""
 
+import json
 import os
 import shutil
 import signal
@@ -104,6 +105,21 @@ def test_a_build_says_where_the_site_is(built):
     assert ">42\n<" in (tree / "_build" / "html" / "chapters" / "01-one.html").read_text()
 
 
+def test_a_build_notes_how_long_it_took(book):
+    """`make bench` shows it."""
+    noted = json.loads((book / "_build" / "seconds.json").read_text())
+    assert sorted(noted["chapters"]) == sorted(NAMES)
+    assert set(noted["make book"]) == {"cold"}
+    assert noted["make book"]["cold"] > max(noted["chapters"].values()) > 0
+    write_chapter(book, "02-two", "import time; time.sleep(2)")
+    build(book)
+    build(book)
+    later = json.loads((book / "_build" / "seconds.json").read_text())
+    assert set(later["make book"]) == {"cold", "in part", "with nothing changed"}
+    assert later["chapters"]["02-two"] >= 2
+    assert later["chapters"]["01-one"] == noted["chapters"]["01-one"]
+
+
 def test_nothing_changed(book):
     before = (book / "_build" / "html").stat().st_mtime_ns
     _, executed = build(book)
@@ -181,7 +197,7 @@ def mended(tree):
     build(tree, "--output", str(tree / "clean"))
     assert contents(tree / "_build" / "html") == contents(tree / "clean")
     left = {path.name for path in (tree / "_build").iterdir()}
-    assert left == {".jupyter_cache", "book.lock", "html", "outputs.key"}
+    assert left == {".jupyter_cache", "book.lock", "html", "outputs.key", "seconds.json"}
     return executed
 
 

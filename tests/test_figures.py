@@ -416,6 +416,7 @@ for name in {names!r}:
 
 def test_two_processes_draw_the_same_file():
     chosen = ["rolled", "jordan", "curves", "heatmap, signed", "heatmap, large"]
+    chosen += ["scan", "self-attention, a way"]
     here = Path(__file__).parent
     code = DRAW.format(paths=[str(here), str(here.parent / "tools")], names=chosen)
     runs = [

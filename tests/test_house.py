@@ -526,6 +526,29 @@ def test_checks_that_pass(monkeypatch, capsys):
     assert re.fullmatch(r"one +passed +\d+\.\d s\n1 passed, 0 failed\n", said)
 
 
+def test_what_passed_is_noted_with_its_seconds(monkeypatch, capsys, tmp_path):
+    """`make bench` shows it. What failed may have ended early, so it is not noted."""
+    steps = [checks.Step("one", say("quiet")), checks.Step("two", say("quiet"))]
+    run_checks(monkeypatch, capsys, *steps)
+    noted = json.loads((tmp_path / "seconds.json").read_text())["make test"]
+    assert list(noted) == ["one", "two", "all"]
+    assert noted["all"] == pytest.approx(noted["one"] + noted["two"], abs=0.11)
+    run_checks(monkeypatch, capsys, checks.Step("one", say("a reason", 3)))
+    assert json.loads((tmp_path / "seconds.json").read_text())["make test"] == noted
+
+
+def test_seconds_are_noted_in_place_of_the_last_ones(tmp_path):
+    folder = tmp_path / "new"
+    tasks.note_seconds(folder, "chapters", {"one": 1.23, "two": 2.0})
+    tasks.note_seconds(folder, "chapters", {"two": 3.0})
+    tasks.note_seconds(folder, "make book", {"cold": 9.0})
+    noted = json.loads((folder / "seconds.json").read_text())
+    assert noted == {"chapters": {"one": 1.2, "two": 3.0}, "make book": {"cold": 9.0}}
+    (folder / "seconds.json").write_text("{")  # half written by a call that was killed
+    tasks.note_seconds(folder, "chapters", {"one": 1.0})
+    assert json.loads((folder / "seconds.json").read_text()) == {"chapters": {"one": 1.0}}
+
+
 def test_a_failure_fails_the_whole_and_the_rest_runs(monkeypatch, capsys):
     steps = [checks.Step("one", say("a reason", 3)), checks.Step("two", say("quiet"))]
     status, said = run_checks(monkeypatch, capsys, *steps)
@@ -626,13 +649,17 @@ def test_notebook_is_written_as_by_nbformat(chapter):
 BELOW = {
     "cells": set(),
     "layers": {"cells"},
-    "scan": {"cells"},
+    "scan": {"cells", "layers"},
     "bptt": {"cells", "layers"},
     "attention": {"cells", "layers", "scan"},
     "models": {"cells", "layers", "scan", "attention", "data"},
     "decoding": {"cells", "layers", "scan", "attention", "models", "data"},
-    "checkpoints": {"cells", "layers"},
-    "training": {"cells", "layers", "scan", "attention", "models", "checkpoints", "figures"},
+    "processes": {"cells", "layers"},
+    "checkpoints": {"cells", "layers", "processes"},
+    "training": {
+        *("cells", "layers", "scan", "attention", "models"),
+        *("processes", "checkpoints", "figures"),
+    },
 }
 BELOW |= {"data": {"data"}, "metrics": set(), "figures": {"figures"}, "ngrams": set()}
 BELOW |= {"proofread": set()}

@@ -121,8 +121,14 @@ def store(cache: JupyterCacheAbstract, path: Path, notebook: NotebookNode, secon
     cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
-async def execute(cache: JupyterCacheAbstract, path: Path, turn: asyncio.Semaphore) -> bool:
-    """Execute a notebook when it is its turn; say what failed, cache what did not."""
+async def execute(cache: JupyterCacheAbstract, path: Path, turn: asyncio.Semaphore) -> float | None:
+    """Execute a notebook when it is its turn; say what failed, cache what did not.
+
+    Returns
+    -------
+    float or None
+        The seconds that it took, None where it failed.
+    """
     async with turn:
         notebook = nbformat.read(path, as_version=4)
         client = NotebookClient(
@@ -140,27 +146,28 @@ async def execute(cache: JupyterCacheAbstract, path: Path, turn: asyncio.Semapho
         except (CellControlSignal, DeadKernelError) as error:
             words = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
             print(f"{path.relative_to(ROOT).as_posix()} failed.\n{words}", file=sys.stderr)
-            return False
+            return None
         seconds = time.perf_counter() - start
         store(cache, path, notebook, seconds)
         print(f"  {path.stem} ran in {seconds:.0f} s", flush=True)
-        return True
+        return seconds
 
 
-async def execute_stale() -> bool:
+async def execute_stale() -> dict[str, float | None]:
     """Execute the notebooks that are not in the cache, two at a time.
 
     Returns
     -------
-    bool
-        Whether all of them ran to their ends.
+    dict
+        The seconds of each that was executed, None where it failed.
     """
     cache = open_cache()
     stale = [path for path in chapters() if not is_cached(cache, path)]
     if stale:
         print(f"Executing {len(stale)} of {len(chapters())} notebooks", flush=True)
     turn = asyncio.Semaphore(2)
-    return all(await asyncio.gather(*(execute(cache, path, turn) for path in stale)))
+    seconds = await asyncio.gather(*(execute(cache, path, turn) for path in stale))
+    return {path.stem: one for path, one in zip(stale, seconds, strict=True)}
 
 
 # --- Making the site --------------------------------------------------------------------------
@@ -233,13 +240,18 @@ def main() -> int:
     with tasks.locked(BUILD / "book.lock", "Another call is building the book: waiting for it."):
         start = time.perf_counter()
         key = key_of(BEHIND_SITE)
+        build = "with nothing changed"
         if output or not is_current(site, key):
-            if not asyncio.run(execute_stale()):
+            executed = asyncio.run(execute_stale())
+            if None in executed.values():
                 return 1
             print("Making the site", flush=True)
             if not make_site(site, key):
                 return 1
+            tasks.note_seconds(BUILD, "chapters", executed)
+            build = {0: "pages alone", len(chapters()): "cold"}.get(len(executed), "in part")
         seconds = time.perf_counter() - start
+        tasks.note_seconds(BUILD, "make book", {build: seconds})
     print(f"The book ({seconds:.0f} s): open {(site / 'index.html').as_uri()} in a browser")
     return 0
 

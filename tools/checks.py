@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import tasks
+
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "checked-site"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -122,6 +124,7 @@ def main(arguments: list[str]) -> int:
     """Run all steps, also after a failure, and give the exit status."""
     passed = failed = 0
     not_run = []
+    took: dict[str, float] = {}
     # Where the site cannot be built, the pages of an earlier call are not checked in its place.
     shutil.rmtree(SITE, ignore_errors=True)
     for step in steps(slow="--slow" in arguments):
@@ -132,11 +135,16 @@ def main(arguments: list[str]) -> int:
             continue
         start = time.perf_counter()
         well, output = perform(step)
-        print(f"{'passed' if well else 'FAILED'} {time.perf_counter() - start:7.1f} s", flush=True)
+        took[step.name] = time.perf_counter() - start
+        print(f"{'passed' if well else 'FAILED'} {took[step.name]:7.1f} s", flush=True)
         not_run += left_out(step.name, output)
         passed, failed = passed + well, failed + (not well)
         if not well:
             print(output, flush=True)
+    if not failed:
+        took["all"] = sum(took.values())
+        task = "make test-slow" if "--slow" in arguments else "make test"
+        tasks.note_seconds(SITE.parent, task, took)
     if not_run:
         print("\nNot run:\n" + "\n".join(f"  {words}" for words in not_run) + "\n")
     print(f"{passed} passed, {failed} failed" + (f", {len(not_run)} skipped" if not_run else ""))

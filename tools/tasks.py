@@ -34,7 +34,7 @@ TASKS = {
     "serve": "build the site and show it on this machine",
     "lab": "open the notebooks in JupyterLab",
     "record": "repeat a recorded run: make record NAME=name",
-    "bench": "compare speeds side by side, and write benchmarks/results.json",
+    "bench": "compare speeds side by side; write benchmarks/results.json and its page",
     "lock": "remake requirements.txt from pyproject.toml",
     "repository": "set the project's address everywhere: make repository URL=https://...",
     "help": "show this list",
@@ -345,6 +345,21 @@ def prepare(root: Path = ROOT, venv: Path = VENV) -> Path:
 
 
 # --- The tasks --------------------------------------------------------------------------------
+
+
+def note_seconds(folder: Path, group: str, seconds: dict[str, float]) -> None:
+    """Note in a build folder how long some things took, in place of what was noted of them before.
+
+    `make bench` shows what the last builds and checks have noted.
+    """
+    path = folder / "seconds.json"
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        noted = {}
+    noted.setdefault(group, {}).update({name: round(one, 1) for name, one in seconds.items()})
+    folder.mkdir(exist_ok=True)
+    path.write_text(json.dumps(noted, indent=1), encoding="utf-8")
 
 
 def run(*command: str | Path) -> int:

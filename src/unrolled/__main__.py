@@ -6,6 +6,10 @@ import argparse
 import sys
 import warnings
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from torch.distributed import is_torchelastic_launched
+
+from unrolled.processes import launch
 from unrolled.runs.registry import experiments, record
 from unrolled.translator import Translator
 
@@ -23,12 +27,22 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     train.add_argument("name", choices=known, metavar="NAME", help=", ".join(known))
+    for option, what in (
+        ("devices", "processes a machine, one for each GPU"),
+        ("nodes", "machines"),
+    ):
+        train.add_argument(f"--{option}", type=int, default=1, help=f"{what} (default: 1)")
     translate = commands.add_parser(
         "translate", help="translate an English sentence to French, with the weights of the book"
     )
     translate.add_argument("text", help='one sentence, such as "I am cold."')
     options = parser.parse_args(arguments)
     if options.command == "train":
+        if (options.devices, options.nodes) != (1, 1) or is_torchelastic_launched():
+            try:
+                launch(options.devices, options.nodes)
+            except (ValueError, MisconfigurationException) as error:
+                train.error(str(error))
         record(options.name)
         return 0
     try:

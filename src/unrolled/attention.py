@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.checking import check_shape, check_whole
+from unrolled.layers import check_input, step_mask, zero_padding
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -262,3 +263,84 @@ def _each_query(mask: Tensor, batch: int, queries: int, steps: int) -> Tensor:
         mask = mask[:, None].expand(-1, queries, -1)
     check_shape("mask", mask, batch=batch, queries=queries, steps=steps)
     return mask
+
+
+class SelfAttention(nn.Module):
+    r"""Every step looks at every step: queries, keys and values are made of the same inputs [1]_.
+
+    .. math::
+        q_t = W_q x_t, \quad k_t = W_k x_t, \quad v_t = W_v x_t, \qquad
+        c_t = \sum_j \mathrm{softmax}_j(q_t \cdot k_j / \sqrt{d}) \, v_j
+
+    No step waits for another, and none knows where it stands: what is to know the order has to be
+    told, as by :func:`sinusoidal_positions`.
+
+    Parameters
+    ----------
+    input_size, hidden_size
+        Numbers read at each step, and of queries, keys, values and outputs.
+    causal
+        Whether a step sees itself and the steps before it only, as a language model must.
+
+    References
+    ----------
+    .. [1] A. Vaswani et al., "Attention is all you need", 2017, arXiv:1706.03762, section 3.2.1.
+
+    Examples
+    --------
+    >>> outputs, weights = SelfAttention(3, 5, causal=True)(torch.randn(2, 4, 3))
+    >>> outputs.shape, weights.shape
+    (torch.Size([2, 4, 5]), torch.Size([2, 4, 4]))
+    >>> int(weights[0, 0].count_nonzero())                        # the first sees itself alone
+    1
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, causal: bool = False) -> None:
+        super().__init__()
+        check_whole(input_size=input_size, hidden_size=hidden_size)
+        self.input_size, self.output_size, self.causal = input_size, hidden_size, causal
+        self.projection = nn.Linear(input_size, 3 * hidden_size, bias=False)  # W_q, W_k, W_v
+        self.attention = DotProductAttention()
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Give ``outputs (batch, time, hidden)`` and the weights ``(batch, time, time)``.
+
+        ``x`` is ``(batch, time, input)``, ``lengths`` is ``(batch,)``; without it all steps count.
+        Raises a ValueError or TypeError that says which shape or length does not fit.
+        """
+        batch, time = check_input(x, self.input_size), x.shape[1]
+        mask = torch.ones(time, time, dtype=torch.bool, device=x.device)
+        mask = (mask.tril() if self.causal else mask).expand(batch, -1, -1)
+        if lengths is not None:
+            inside = step_mask(lengths, time)
+            mask = mask & inside[:, :, None] & inside[:, None]
+        query, keys, values = self.projection(zero_padding(x, lengths)).chunk(3, dim=2)
+        return self.attention(query, keys, values, mask)
+
+
+def sinusoidal_positions(time: int, size: int) -> Tensor:
+    r"""Give each place of a sequence numbers of its own, ``(time, size)``, to be added to inputs.
+
+    .. math::
+        p_{t, 2i} = \sin(t / 10000^{2i / \mathrm{size}}), \qquad
+        p_{t, 2i + 1} = \cos(t / 10000^{2i / \mathrm{size}})
+
+    as in section 3.5 of Vaswani et al., 2017, arXiv:1706.03762; :math:`t` begins at 0.
+
+    Raises
+    ------
+    ValueError
+        If ``time`` or ``size`` is below 1, or ``size`` is odd.
+
+    Examples
+    --------
+    >>> sinusoidal_positions(2, 4).round(decimals=4)
+    tensor([[0.0000, 1.0000, 0.0000, 1.0000],
+            [0.8415, 0.5403, 0.0100, 1.0000]])
+    """
+    check_whole(time=time, size=size)
+    if size % 2:
+        raise ValueError(f"size is {size}; expected an even number, as sine and cosine come in two")
+    rates = 10_000 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)  # (size / 2,)
+    angles = torch.arange(time, dtype=torch.float64)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1).float()

@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from unrolled.layers import State, map_state
+from unrolled.processes import Processes
 
 
 class Run:
@@ -41,8 +42,8 @@ class Run:
         Are read pass after pass.
     history
         An object whose attributes are kept, ``losses`` and ``seconds`` among them.
-    device
-        Where the model is.
+    processes
+        Of the training; the first of them reads and writes the file.
     path
         Of the checkpoint; ``None`` for none.
     settings
@@ -57,15 +58,15 @@ class Run:
         scheduler: LRScheduler | None,
         batches: Iterable[Any],
         history: Any,
-        device: torch.device,
+        processes: Processes,
         path: str | Path | None,
         settings: Mapping[str, Any],
     ) -> None:
         self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
-        self.batches, self.history, self.device = batches, history, device
+        self.batches, self.history, self.processes = batches, history, processes
         self.path = None if path is None else Path(path)
         self.settings = {**settings, **_settings(model, optimizer, scheduler)}
-        self.generators = _Generators(device, batches)
+        self.generators = _Generators(processes.fabric.device, batches)
         self.state, self.batch = None, None
         # A pass over the batches: those to come, how many were read, the random states before it.
         self.coming, self.position, self.before_pass = iter(()), 0, {}
@@ -73,9 +74,12 @@ class Run:
     def begin(self, steps: int) -> None:
         """Go back to where the checkpoint was written, if there is one, and start the clock."""
         if self.path is not None:
-            _check_folder(self.path)
-            if self.path.exists():
-                self._restore(_read(self.path), steps)
+            saved, fabric = None, self.processes.fabric
+            if fabric.is_global_zero:
+                _check_folder(self.path)
+                saved = _read(self.path) if self.path.exists() else None
+            if (saved := fabric.broadcast(saved)) is not None:
+                self._restore(saved, steps)
         self.started = time.perf_counter() - self.history.seconds
 
     def next_batch(self) -> tuple[Any, State | None]:
@@ -87,6 +91,7 @@ class Run:
                     "a pass over batches gave none; expected at least one batch, each time that "
                     "they are iterated"
                 )
+            self.processes.check_alike(_digest(self.batch))
         return self.batch, _without_graph(self.state)
 
     @contextmanager
@@ -101,13 +106,16 @@ class Run:
         self.history.seconds = time.perf_counter() - self.started
         if self.path is None:
             return
+        state = self.processes.joined(self.state, self.batch)
+        if not self.processes.fabric.is_global_zero:
+            return
         saved = {
             "settings": self.settings,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler and self.scheduler.state_dict(),
             "history": vars(self.history),
-            "state": _plain(self.state),
+            "state": _plain(state),
             "before pass": self.before_pass,
             "position": self.position,
             "batch": _digest(self.batch),
@@ -136,7 +144,8 @@ class Run:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(saved["scheduler"])
         vars(self.history).update(saved["history"])
-        self.state = move_data_to_device(_as_it_was(saved["state"]), self.device)
+        state = move_data_to_device(_as_it_was(saved["state"]), self.processes.fabric.device)
+        self.state = state if state is None else map_state(self.processes.rows, state)
         self.generators.set(saved["random"])
 
     def _another_run(self, difference: str) -> ValueError:

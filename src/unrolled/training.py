@@ -30,8 +30,8 @@ from unrolled.checking import check_whole
 from unrolled.checkpoints import Run
 from unrolled.figures import curves
 from unrolled.layers import State
+from unrolled.processes import Loss, Processes, launched
 
-Loss = Callable[[nn.Module, Any, State | None], tuple[Tensor, State | None]]
 Validate = Callable[[nn.Module], Mapping[str, float]]
 
 # Fabric tells of the hardware that it finds; a training in a page prints nothing.
@@ -71,13 +71,15 @@ def train(
     (20, True)
     """
     _check_arguments(model, batches, optimizer, scheduler, steps=steps, clip=clip, every=every)
-    fabric = _one_process(model) if fabric is None else fabric
+    fabric = fabric or launched() or _one_process(model)
     history, settings = History(), {"seed": seed, "clip": clip}
-    run = Run(model, optimizer, scheduler, batches, history, fabric.device, checkpoint, settings)
+    processes = Processes(fabric)
+    run = Run(model, optimizer, scheduler, batches, history, processes, checkpoint, settings)
     wrapped, stepper = fabric.setup(model, optimizer)
+    loss = processes.shared(loss, seed, history)  # as it was, if this process is alone
     torch.manual_seed(seed)
-    run.begin(steps)
-    with _mode(model, training=True):
+    with processes.together(), _mode(model, training=True):
+        run.begin(steps)
         yield from history.losses  # those of a run that was killed
         for step in range(len(history.losses) + 1, steps + 1):
             batch, state = run.next_batch()  # the state is None where a pass begins
@@ -151,8 +153,11 @@ def fit(
         Given to ``torch.manual_seed`` at the start. Batches and dropout draw from that generator,
         which is left as the last step leaves it.
     fabric
-        Where to train; without it in this process, on the device on which the model is. Batches are
-        moved there.
+        Where to train, launched; without it in this process, on the device on which the model is.
+        Batches are moved there. Of many processes, each takes its rows of each batch, and all end
+        with the weights that one process gives, to rounding: for this, ``loss`` is a mean over what
+        the ``weight`` of a batch counts, or over its rows where it has none. Each process validates
+        for itself, and the first writes the checkpoint.
 
     Returns
     -------
@@ -167,6 +172,8 @@ def fit(
         is damaged or of another run.
     OSError
         If the checkpoint cannot be written. The one before it is still there.
+    RuntimeError
+        If another process of the training is gone.
 
     Examples
     --------
@@ -203,7 +210,9 @@ def fit(
         )
         histories.append(history)
 
-    with tqdm(run(), total=steps, leave=False, unit="step") as bar:
+    fabric = fabric or launched()
+    quiet = {} if fabric is None or fabric.is_global_zero else {"disable": True}
+    with tqdm(run(), total=steps, leave=False, unit="step", **quiet) as bar:
         for value in bar:
             bar.set_postfix_str(_words({"loss": value, **latest}), refresh=False)
     return histories[0]

@@ -74,7 +74,7 @@ def translate(
     for place, text in enumerate(texts):
         if not text.strip():
             raise ValueError(f"text {place} is empty; leave it out")
-    was_training = model.training
+    was_training, device = model.training, next(model.parameters()).device
     model.eval()
     sources = source.encode(texts)
     order = sorted(range(len(texts)), key=lambda place: len(sources[place]))
@@ -84,8 +84,9 @@ def translate(
         places = order[begin : begin + batch]
         chosen = [sources[place] for place in places]
         lengths = torch.tensor([len(tokens) for tokens in chosen])
-        state = model.start(pad_sequence(chosen, batch_first=True), lengths)
-        options["bos"] = torch.full((len(places),), target.bos)
+        padded = pad_sequence(chosen, batch_first=True)
+        state = model.start(padded.to(device), lengths.to(device))
+        options["bos"] = torch.full((len(places),), target.bos, device=device)
         if beam_size == 1 and not length_penalty:
             tokens = greedy(model.step, state, **options)
         else:

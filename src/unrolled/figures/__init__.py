@@ -21,6 +21,8 @@ from .palette import COLOURS
 from .panels import panels
 from .pictures import pictures
 from .plots import curves, heatmap
+from .scan import scan_tree
+from .self_attention import self_attention_graph
 from .seq2seq import seq2seq_graph
 from .shapes import task_shapes, unrolled_graphs
 from .states import hidden_states
@@ -50,6 +52,8 @@ __all__ = [
     "padded_batch",
     "panels",
     "pictures",
+    "scan_tree",
+    "self_attention_graph",
     "seq2seq_graph",
     "stateful_windows",
     "style",

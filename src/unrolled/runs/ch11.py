@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from statistics import fmean
 from time import process_time
@@ -34,6 +35,7 @@ from unrolled.runs.ch08 import PeakMemory
 from unrolled.runs.ch09 import Problem
 from unrolled.runs.recipe import LAYERS, count_parameters, train_with_adam
 from unrolled.runs.registry import experiment, fingerprint
+from unrolled.runs.turns import timed_turns
 from unrolled.training import Loss, evaluate
 
 # --- Cells with a gate left out, tied to another, or with one look more --------------------------
@@ -422,13 +424,6 @@ def task_batches(task: str, batch: int, time: int, steps: int) -> Iterable:
 TASK_LOSSES: dict[str, Loss] = {"tagging": tagger_loss, "letters": forgetful_loss}
 
 
-def milliseconds(run: Callable[[], Any]) -> float:
-    """Give the processor's time for one call."""
-    begin = process_time()
-    run()
-    return 1000 * (process_time() - begin)
-
-
 @experiment(
     variants={task: {"task": task} for task in UNITS},
     seeds=range(5),
@@ -464,9 +459,9 @@ def cost(
 
     for how, run in {"reading": read, "training": learn}.items():
         times: dict[str, list[float]] = {name: [] for name in models}
-        for window in some:  # in turn, so that what else the machine does hits all alike
-            for name, model in models.items():
-                times[name].append(milliseconds(lambda m=model, w=window, r=run: r(m, w)))
+        calls = {name: map(partial(run, model), some).__next__ for name, model in models.items()}
+        for name, seconds, _ in timed_turns(calls, rounds):
+            times[name].append(1000 * seconds)
         for name, each in times.items():
             found[name][how] = fmean(each)
     return found

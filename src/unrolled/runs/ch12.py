@@ -27,6 +27,7 @@ from unrolled.models import LanguageModel, language_model_loss, masked_language_
 from unrolled.runs.ch09 import RECENT, UNSEEN
 from unrolled.runs.recipe import count_parameters
 from unrolled.runs.registry import experiment, fingerprint
+from unrolled.runs.turns import timed_turns
 from unrolled.training import evaluate, train
 
 # --- The experiment of D2L on The Time Machine ---------------------------------------------------
@@ -468,12 +469,10 @@ def price(
         for name, model in models.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            begin = process_time()
-            loss = next(run)
-            seconds[name].append(process_time() - begin)
-            yield loss
+    calls = {name: run.__next__ for name, run in runs.items()}
+    for name, taken, loss in timed_turns(calls, rounds):
+        seconds[name].append(taken)
+        yield loss
     return {name: {"milliseconds": 1000 * median(some)} for name, some in seconds.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from statistics import fmean
 from time import process_time
 from typing import Any, NamedTuple
@@ -45,6 +45,7 @@ from unrolled.runs import ch13
 from unrolled.runs.ch13 import EMBEDDING, MAX_STEPS, SUMMARY, number_problem, say
 from unrolled.runs.recipe import count_parameters
 from unrolled.runs.registry import experiment, fingerprint
+from unrolled.runs.turns import timed_turns
 from unrolled.training import train
 from unrolled.translator import translate
 
@@ -836,13 +837,16 @@ def cost(seed: int, length: int, batch: int) -> Generator[float, None, dict[str,
     lengths = torch.full((batch,), length)
     pairs = PairBatch(tokens[0], lengths, tokens[1], tokens[1], torch.ones_like(tokens[1]).bool())
     models = {kind: cost_model(kind) for kind in COSTS}
-    milliseconds = {}
-    for kind, model in models.items():
-        seq2seq_loss(model, pairs, None)[0].backward()  # warms up
-        begin = process_time()
+
+    def step(model: Seq2Seq) -> float:
         loss, _ = seq2seq_loss(model, pairs, None)
         loss.backward()
-        milliseconds[kind] = 1000 * (process_time() - begin)
-        yield loss.item()
+        return loss.item()
+
+    milliseconds = {}
+    calls = {kind: partial(step, model) for kind, model in models.items()}
+    for kind, seconds, loss in timed_turns(calls, rounds=2):
+        milliseconds[kind] = 1000 * seconds  # of the second round: the first warms up
+        yield loss
     numbers = {kind: kept_numbers(model, pairs) for kind, model in models.items()}
     return {"milliseconds": milliseconds, "numbers kept": numbers}

@@ -13,6 +13,7 @@ import platform
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 import unrolled
+from unrolled.processes import launched, once
 
 FIRST_STEPS = 3
 Training = Generator[float, None, dict[str, Any]]
@@ -130,6 +132,10 @@ def record(
     """
     chosen = find(name)
     target = (to or folder()) / f"{name}.json"
+    processes, options = "one thread", ""
+    if many := launched():
+        processes = f"{many.world_size} processes ({many.device.type})"
+        options = f" --devices {many.strategy.num_processes} --nodes {many.strategy.num_nodes}"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # one thread, so that a sum is always added up in one order
     try:
@@ -139,7 +145,8 @@ def record(
             for seed in chosen.seeds:
                 results[variant][str(seed)] = _train(chosen.start(variant, seed))
                 minutes = (time.perf_counter() - begin) / 60
-                progress(f"{name}: {variant}, seed {seed} done after {minutes:.1f} min")
+                done = f"{name}: {variant}, seed {seed} done after {minutes:.1f} min"
+                once(partial(progress, done))
         recorded = {
             "name": name,
             "question": chosen.question,
@@ -149,20 +156,17 @@ def record(
             "data": chosen.data(),
             "results": results,
             "first_losses": {v: chosen.first_losses(v) for v in chosen.variants},
-            "machine": f"one thread of {machine()}",
+            "machine": f"{processes} of {machine()}",
             "versions": {
                 "python": platform.python_version(),
                 "torch": torch.__version__,
                 "unrolled": unrolled.__version__,
             },
-            "command": f"python -m unrolled train {name}",
+            "command": f"python -m unrolled train {name}{options}",
         }
     finally:
         torch.set_num_threads(threads)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_suffix(".part")
-    unfinished.write_text(json.dumps(recorded, indent=1) + "\n", encoding="utf-8")
-    os.replace(unfinished, target)
+    once(partial(_write, target, recorded))
     return recorded
 
 
@@ -187,6 +191,13 @@ def fingerprint(*tensors: Tensor) -> str:
     for tensor in tensors:
         digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _write(target: Path, recorded: dict[str, Any]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_suffix(".part")
+    unfinished.write_text(json.dumps(recorded, indent=1) + "\n", encoding="utf-8")
+    os.replace(unfinished, target)
 
 
 def _train(training: Training) -> dict[str, Any]:
