@@ -1890,7 +1890,7 @@ CLAIMS = [
     Claim(
         "16-beyond",
         "marked-claim",
-        ("imports", "package", "order-learn", "marked", "marked-learn"),
+        ("imports", "package", "order-learn", "marked-learn"),
         nulls={
             "a gate that begins half open": Change(
                 "marked-learn", "gate_bias=bias", "gate_bias=0.0"
@@ -1901,6 +1901,25 @@ CLAIMS = [
             f"seed {seed}": Change("marked-learn", "seed, marked = 0", f"seed, marked = {seed}")
             for seed in OTHER_SEEDS
         },
+    ),
+    Claim(
+        "16-beyond",
+        "memory-claim",
+        ("imports", "package", "memory", "memory-cost"),
+        nulls={
+            "the bias is all the same": Change(
+                "memory",
+                'f"{task}, {name}"',
+                'f"{task}, {name}".replace("U, bias 3", "U, bias 6")',
+            ),
+            "the cell is all the same": Change(
+                "memory", 'f"{task}, {name}"', 'f"{task}, {name}".replace("MinGRU", "GRU")'
+            ),
+            "places not told": Change(
+                "memory", 'f"{task}, {name}"', 'f"{task}, {name}".replace(" with positions", "")'
+            ),
+        },
+        seeds={},
     ),
     Claim(
         "16-beyond",

@@ -832,7 +832,7 @@ MUTANTS = [
     Mutant(
         "carried state starts anew",
         "checkpoints.py",
-        'move_data_to_device(_as_it_was(saved["state"]), self.device)',
+        'move_data_to_device(_as_it_was(saved["state"]), self.processes.fabric.device)',
         "None",
         TRAINING,
     ),

@@ -22,7 +22,7 @@ from unrolled.layers import check_input, zero_padding
 def associative_scan(decay: Tensor, increment: Tensor, initial: Tensor | None = None) -> Tensor:
     r"""Compute :math:`h_t = a_t \odot h_{t-1} + b_t` for all steps, without a loop over them.
 
-    The rounds join neighbours as in [1]_, about ``2 * time`` multiplications for a number in all.
+    The rounds join neighbours as in [1]_, about ``3 * time`` multiplications for a number in all.
     The backward pass is a scan as well, backwards in time, and keeps no more than the states.
 
     Parameters

@@ -321,7 +321,7 @@ def attention_with_the_next_by_hand(x, positions, weight_query, weight_key, weig
         ),
         ("16.2", scan_without_the_first, "one step is missing"),
         ("16.2", scan_in_float32, "float32"),
-        ("16.2", scan_with_a_clamped_product, "but not with"),
+        ("16.2", scan_with_a_clamped_product, (1, "but not with")),
         ("16.2", scan_of_detached_increments, "no gradient reaches `increment`"),
         ("16.3", gru_that_gives_the_last, "the time axis is missing"),
         ("16.3", gru_with_the_first_state_in_front, "does the first state stand among them"),
