@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from unrolled.attention import SelfAttention, sinusoidal_positions
 from unrolled.checking import check_choice, check_whole
-from unrolled.data import FirstSymbolBatches, MemoryBatch
+from unrolled.data import AddingBatches, FirstSymbolBatches, MemoryBatch
 from unrolled.data.memory import MemoryBatches
 from unrolled.layers import GRU, LSTM, only_cell
 from unrolled.models import SequenceTagger
-from unrolled.runs.ch09 import SYMBOLS, UNSEEN, Problem, learn
+from unrolled.runs.ch09 import SYMBOLS, UNSEEN, Problem, SumReader, learn
 from unrolled.runs.recipe import train_with_adam
 from unrolled.runs.registry import experiment, fingerprint
 from unrolled.scan import MinGRU, associative_scan
@@ -102,8 +102,8 @@ WEIGHTS = {"MinGRU": (2, 0, 2), "GRU": (3, 1, 4), "LSTM": (4, 1, 4), "attention"
 WEIGHTS["signed MinGRU"] = WEIGHTS["MinGRU"]
 
 
-def units(kind: str, weights: int) -> int:
-    """Give how many units of a kind have at most so many weights and biases.
+def units(kind: str, weights: int, features: int = EMBEDDING) -> int:
+    """Give how many units that read so many features have at most so many weights and biases.
 
     Examples
     --------
@@ -114,12 +114,18 @@ def units(kind: str, weights: int) -> int:
     found = 0
     while True:
         more = found + 1
-        if more * (matrices * (EMBEDDING + recurrent * more) + biases) > weights:
+        if more * (matrices * (features + recurrent * more) + biases) > weights:
             return found
         found = more
 
 
-def make_layer(kind: str, weights: int, bias: float = 0.0, positions: bool = False) -> nn.Module:
+def make_layer(
+    kind: str,
+    weights: int,
+    bias: float = 0.0,
+    positions: bool = False,
+    features: int = EMBEDDING,
+) -> nn.Module:
     """Make a layer of one of the kinds of ``WEIGHTS`` that has at most so many weights.
 
     Parameters
@@ -134,6 +140,8 @@ def make_layer(kind: str, weights: int, bias: float = 0.0, positions: bool = Fal
         added to the bias of a GRU's update gate, and minus the bias of a MinGRU's gate.
     positions
         Whether the layer is told where each step stands.
+    features
+        Numbers that the layer reads at each step.
 
     Raises
     ------
@@ -146,17 +154,17 @@ def make_layer(kind: str, weights: int, bias: float = 0.0, positions: bool = Fal
     [-3.0, -3.0]
     """
     check_choice(WEIGHTS, kind=kind)
-    size = units(kind, weights)
+    size = units(kind, weights, features)
     if kind in ("MinGRU", "signed MinGRU"):
-        layer = (MinGRU if kind == "MinGRU" else SignedMinGRU)(EMBEDDING, size, gate_bias=-bias)
+        layer = (MinGRU if kind == "MinGRU" else SignedMinGRU)(features, size, gate_bias=-bias)
     elif kind == "LSTM":
-        layer = LSTM(EMBEDDING, size, forget_bias=bias)
+        layer = LSTM(features, size, forget_bias=bias)
     elif kind == "GRU":
-        layer = GRU(EMBEDDING, size)
+        layer = GRU(features, size)
         with torch.no_grad():
             only_cell(layer).bias[size : 2 * size] += bias
     else:
-        layer = FusedAttention(EMBEDDING, size)
+        layer = FusedAttention(features, size)
     return Placed(layer) if positions else layer
 
 
@@ -313,11 +321,14 @@ class LastStep(SequenceTagger):
         return super().forward(tokens)[:, -1]
 
 
-TASKS = {
+SYMBOL_TASKS = {
     "first symbol": FirstSymbolBatches,
     "which came first": WhichFirstBatches,
     "marked symbol": MarkedSymbolBatches,
 }
+
+
+TASKS = (*SYMBOL_TASKS, "adding")
 
 
 def memory_problem(task: str, time: int, batch: int, seed: int, **options: Any) -> Problem:
@@ -332,7 +343,14 @@ def memory_problem(task: str, time: int, batch: int, seed: int, **options: Any) 
     """
     check_choice(TASKS, task=task)
     torch.manual_seed(seed)
-    draw = TASKS[task]
+    if task == "adding":
+        return Problem(
+            SumReader(make_layer(**options, features=2)),
+            AddingBatches(time, batch, seed + 1),
+            AddingBatches(time, 200, UNSEEN),
+            enough=0.02,
+        )
+    draw = SYMBOL_TASKS[task]
     return Problem(
         LastStep(2 * SYMBOLS, SYMBOLS, layer=make_layer(**options)),
         draw(SYMBOLS, time, batch, seed + 1),
@@ -356,18 +374,30 @@ MEMORY_LENGTHS = {
     "marked symbol": [64, 256, 1024],
     "which came first": [20],
     "first symbol": [20, 80],
+    "adding": [20, 80],
+}
+
+
+LEFT_OUT = {
+    ("marked symbol", "LSTM, bias 3"),  # as slow as a GRU over 1,024 steps
+    ("adding", "attention with positions"),  # there is no embedding to which they could be added
 }
 
 
 @experiment(
     variants={
-        f"{task}, {name}": {"task": task, "lengths": lengths, **options}
+        f"{task}, {name}": {
+            "task": task,
+            "lengths": lengths,
+            "steps": 400 if task == "adding" else 150,
+            **options,
+        }
         for task, lengths in MEMORY_LENGTHS.items()
         for name, options in REMEMBERING.items()
-        if (task, name) != ("marked symbol", "LSTM, bias 3")  # as slow as a GRU over 1,024 steps
+        if (task, name) not in LEFT_OUT
     },
     seeds=range(3),
-    settings={"batch": 16, "weights": 2400, "steps": 150, "learning_rate": 3e-2},
+    settings={"batch": 16, "weights": 2400, "learning_rate": 3e-2},
     data=lambda: fingerprint(*next(iter(MarkedSymbolBatches(SYMBOLS, 64, 16)))),
 )
 def memory(
@@ -379,7 +409,7 @@ def memory(
     learning_rate: float,
     **options: Any,
 ) -> Generator[float, None, dict[str, Any]]:
-    """Remember one symbol, for growing lengths, up to the first length that was not learnt."""
+    """Remember one symbol, or two numbers, for growing lengths, up to the first not learnt."""
     found: dict[str, Any] = {}
     for time in lengths:
         problem = memory_problem(task, time, batch, seed, **options)
