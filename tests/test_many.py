@@ -124,8 +124,8 @@ def test_the_command_line_records_it_once(folder):
 
 def test_the_command_line_refuses_numbers_that_are_none(capsys):
     with pytest.raises(SystemExit):
-        main(["train", "03-order", "--devices", "0"])
-    assert "devices" in capsys.readouterr().err
+        main(["train", "03-clipping", "--devices", "0"])
+    assert "error: devices is 0" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_numbers_of_processes_that_are_none(numbers):
 def not_launched(monkeypatch):
     """Fabrics that are made and not launched."""
     found = []
-    monkeypatch.setattr(Fabric, "launch", found.append)
+    monkeypatch.setattr(Fabric, "launch", lambda fabric: found.append(fabric))
     monkeypatch.setattr("unrolled.processes._launched", None)  # puts it back afterwards
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     return found
@@ -234,12 +234,12 @@ def test_machines_that_cannot_find_each_other_are_refused(not_launched, monkeypa
     for name in ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SystemExit):
-        main(["train", "03-order", "--devices", "1", "--nodes", "2"])
+        main(["train", "03-clipping", "--devices", "1", "--nodes", "2"])
     said = " ".join(capsys.readouterr().err.split())
     assert "2 machines need to find each other, and MASTER_ADDR, MASTER_PORT, NODE_RANK" in said
     assert not_launched == []
     for name in ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.setenv(name, "1")
+        monkeypatch.setenv(name, "0")
     launch(1, 2)
     assert len(not_launched) == 1
 

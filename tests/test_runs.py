@@ -5,10 +5,12 @@ import json
 
 import pytest
 import torch
+from torch import nn
 
 from unrolled.__main__ import main
 from unrolled.data import d2l
 from unrolled.runs import load, record, registry
+from unrolled.runs.recipe import train_with_adam
 
 FOUND = registry.experiments()
 #: Experiments on a file that has to be downloaded.
