@@ -42,12 +42,17 @@ def main(arguments: list[str]) -> int:
         known = ", ".join([*SECTIONS, "page"])
         print(f"There is no section {', '.join(sorted(unknown))}; there are {known}")
         return 2
-    results = json.loads(RESULTS.read_text(encoding="utf-8")) if arguments else {}
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     for name in names:
         if name != "page":
             results[name] = measured(name)
-    results = {name: results[name] for name in SECTIONS} | {"command": "make bench"}
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            results = {name: results[name] for name in SECTIONS if name in results}
+            results["command"] = "make bench"
+            # After each section: who stops here keeps what was measured.
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if missing := " ".join(name for name in SECTIONS if name not in results):
+        print(f"There is no page without {missing}: python benchmarks {missing}")
+        return 1
     text = page.page(results)
     page.PAGE.write_text(text, encoding="utf-8")
     print(f"\n{text}\nwritten: {RESULTS} and {page.PAGE}")
@@ -64,6 +69,7 @@ def measured(name: str) -> dict[str, Any]:
     return {
         "machine": machine(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "seconds": round(time.perf_counter() - begin),
         "rows": rows,
     }
 

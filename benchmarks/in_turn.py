@@ -41,22 +41,21 @@ def in_turn(
     contenders
         Functions without arguments, by name; the first is what the others are compared with.
     rounds
-        How often each has its turn, at least 2; one more round before them warms up, and tells
-        how often a turn calls.
+        How often each has its turn, at least 2; of two more rounds before them, the first warms
+        up, and the second tells how often a turn calls.
     threads
         Threads that PyTorch may use.
     shortest
-        Seconds that a turn of the slowest takes at least: short functions are called several times
-        in a turn, all of them equally often.
+        Seconds that a turn takes at least: short functions are called several times in a turn.
     """
     with set_torch_threads(threads), _no_collection():
-        warm = [turn.seconds for turn in timed_turns(contenders, 1, perf_counter)]
-        calls = max(1, round(shortest / max(warm)))
-        often = {name: _repeated(call, calls) for name, call in contenders.items()}
+        second = list(timed_turns(contenders, 2, perf_counter))[len(contenders) :]
+        calls = {turn.name: max(1, round(shortest / turn.seconds)) for turn in second}
+        often = {name: _repeated(call, calls[name]) for name, call in contenders.items()}
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         # A clock on the wall: two threads at work for a second have taken a second.
         for name, taken, _ in timed_turns(often, rounds, perf_counter):
-            seconds[name].append(taken / calls)
+            seconds[name].append(taken / calls[name])
     reference = next(iter(seconds.values()))
     timings = {}
     for name, taken in seconds.items():

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from statistics import linear_regression
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -80,14 +80,23 @@ def measure() -> Iterator[dict[str, Any]]:
         yield {"length": length} | {name: t._asdict() for name, t in timings.items()}
 
 
-def exponent(costs: Mapping[int, float]) -> float:
-    """Fit a power of the length to the costs: the slope of the line through their logarithms."""
+class Power(NamedTuple):
+    """A power of the length, and the largest factor that is between it and one of the costs."""
+
+    exponent: float
+    off: float
+
+
+def power(costs: Mapping[int, float]) -> Power:
+    """Fit a power of the length to the costs: a line through their logarithms."""
     lengths, seconds = (list(map(math.log, side)) for side in (costs, costs.values()))
-    return linear_regression(lengths, seconds).slope
+    slope, start = linear_regression(lengths, seconds)
+    off = max(abs(start + slope * x - y) for x, y in zip(lengths, seconds, strict=True))
+    return Power(slope, math.exp(off))
 
 
-def exponents(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, float]:
-    """Give the exponents of a contender's cost: over the shorter half of lengths, and the longer.
+def powers(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, Power]:
+    """Give the powers of a contender's cost: over the shorter half of lengths, and the longer.
 
     Where a call costs more than what it computes, as with short sequences, growth looks slower
     than it becomes.
@@ -95,6 +104,6 @@ def exponents(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, float]:
     costs = {row["length"]: row[name]["milliseconds"] for row in rows}
     middle = LENGTHS[len(LENGTHS) // 2]
     return {
-        "short": exponent({length: cost for length, cost in costs.items() if length <= middle}),
-        "long": exponent({length: cost for length, cost in costs.items() if length >= middle}),
+        "short": power({length: cost for length, cost in costs.items() if length <= middle}),
+        "long": power({length: cost for length, cost in costs.items() if length >= middle}),
     }

@@ -8,6 +8,7 @@ from statistics import median
 from string import Template
 from typing import Any
 
+import layers
 import lengths
 
 PAGE = Path(__file__).resolve().parents[1] / "chapters" / "speed.md"
@@ -20,6 +21,7 @@ def page(results: Mapping[str, Any]) -> str:
     parts = {
         "written": "Made by `make bench` from benchmarks/results.json and benchmarks/speed.md",
         "machine": machines(results),
+        "duration": duration(results),
     }
     for name, write in PARTS.items():
         parts |= {f"{name}_{part}": text for part, text in write(results[name]["rows"]).items()}
@@ -36,6 +38,12 @@ def machines(results: Mapping[str, Any]) -> str:
     if len(words) == 1:
         return next(iter(words))
     return "; ".join(f"{where} ({', '.join(names)})" for where, names in words.items())
+
+
+def duration(results: Mapping[str, Any]) -> str:
+    """Say how long all sections took, where that was noted."""
+    seconds = [results[name].get("seconds") for name in PARTS]
+    return "" if None in seconds else f", in about {max(1, round(sum(seconds) / 60))} minutes"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -71,7 +79,12 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 def of_layers(rows: Rows) -> dict[str, str]:
     """Write a table for each work and number of threads, and what the ratios are in all."""
-    header = ("layer, steps, units, batch", "`torch.nn`, ms", "ours, times as long", "loop")
+    header = (
+        "layer, steps, units, batch",
+        "`torch.nn`, ms",
+        "ours, times as long",
+        "loop, times as long",
+    )
     found = {}
     for threads in (1, 2):
         for work in ("training", "forward"):
@@ -84,7 +97,13 @@ def of_layers(rows: Rows) -> dict[str, str]:
 
 
 def _layer(row: Mapping[str, Any]) -> list[str]:
-    size = f"{row['kind']}, {row['length']}, {row['width']}, {row['batch']}"
+    names = {"length": "steps", "width": "units", "batch": "batch"}
+    usual = layers.Case._field_defaults
+    sizes = (
+        f"{row[key]}" if row[key] == usual[key] else f"{name} **{row[key]}**"
+        for key, name in names.items()
+    )
+    size = ", ".join([row["kind"], *sizes])
     return [size, milliseconds(row["torch.nn"]["milliseconds"]), *map(times, _others(row))]
 
 
@@ -145,16 +164,22 @@ def of_lengths(rows: Rows) -> dict[str, str]:
         for row in rows
     ]
     ratios = [[f"{row['length']:,}", *(times(row[name]) for name in names[1:])] for row in rows]
+    powers = {name: lengths.powers(rows, name) for name in names}
     grown = [
-        [name, *(f"{power:.2f}" for power in lengths.exponents(rows, name).values())]
-        for name in names
+        [name, *(f"{number:.2f}" for power in both.values() for number in power)]
+        for name, both in powers.items()
+    ]
+    faster = [
+        name for name, both in powers.items() if both["short"].exponent >= both["long"].exponent
     ]
     middle = f"{lengths.LENGTHS[len(lengths.LENGTHS) // 2]:,}"
     ends = f"{lengths.LENGTHS[0]:,} to {middle}", f"{middle} to {lengths.LENGTHS[-1]:,}"
+    header = ("layer", *(words for end in ends for words in (end, "farthest point, times")))
     found = {
         "times": table(("steps, ms", *names), each),
         "ratios": table(("steps", *names[1:]), ratios),
-        "exponents": table(("layer", *ends), grown),
+        "exponents": table(header, grown),
+        "slower_at_first": f"all but {' and '.join(faster)}" if faster else "all of them",
     }
     for name in ("GRU, a loop", "torch.nn.GRU", "attention", "attention, fused"):
         found[name.replace(".", "_").replace(", ", "_").replace(" ", "_")] = crossing(rows, name)
@@ -164,10 +189,7 @@ def of_lengths(rows: Rows) -> dict[str, str]:
 def crossing(rows: Rows, name: str) -> str:
     """Say from which length on the scan is faster than another contender."""
     for place, row in enumerate(rows):
-        if all(
-            later["MinGRU, a scan"]["milliseconds"] < later[name]["milliseconds"]
-            for later in rows[place:]
-        ):
+        if all(later["MinGRU, a scan"]["ratio"] < later[name]["ratio"] for later in rows[place:]):
             return f"from {row['length']:,} steps on" if place else "at every length"
     return "at no length that was measured"
 

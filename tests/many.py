@@ -1,12 +1,13 @@
 """Trainings on two processes, as a program of its own: ``python many.py WHAT FOLDER``.
 
-``WHAT`` is "all", which goes through the command line, or a training that is "killed", "whole" or
-"resumed". What each process ends with is written to the folder.
+``WHAT`` is "all", which goes through the command line, or a training that is "killed", "killed
+while validating", "whole" or "resumed". What each process ends with is written to the folder.
 """
 
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -91,6 +92,24 @@ def nothing_counts():
     return language_model(), [MaskedWindow(inputs, targets, mask)], loss
 
 
+def nothing_counts_and_carried():
+    """Of the second process's rows, where a pass begins, and where a state is carried on."""
+    every = torch.ones(4, 9, dtype=torch.bool)
+    half = every.clone()
+    half[2:] = False
+
+    def window(start, mask):
+        inputs, targets = (TOKENS[begin : begin + 36].view(4, 9) for begin in (start, start + 1))
+        return MaskedWindow(inputs, targets, mask)
+
+    def loss(model, window, state):
+        logits, state = model(window.inputs, state)
+        value = masked_cross_entropy(logits, window.targets, window.mask)
+        return value, map_state(Tensor.detach, state)
+
+    return language_model(), [window(0, half), window(40, every), window(80, half)], loss
+
+
 def plain():
     """Batches without a weight, which count by their rows."""
     torch.manual_seed(4)
@@ -102,7 +121,10 @@ def plain():
     return model, [{"x": torch.rand(n, 3), "y": torch.rand(n, 2)} for n in (5, 1, 2)], loss
 
 
-CASES = {f.__name__: f for f in (pairs, windows, words, nothing_counts, plain)}
+CASES = {
+    f.__name__: f
+    for f in (pairs, windows, words, nothing_counts, nothing_counts_and_carried, plain)
+}
 
 
 def run(name, **options):
@@ -170,6 +192,10 @@ def small(model, batches, loss):
     return fit(model, batches, loss=loss, steps=2, optimizer=optimizer)
 
 
+def die():
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
 class Noted:
     """The loss of a language model, that notes what dropout draws, and may be killed."""
 
@@ -179,7 +205,7 @@ class Noted:
     def __call__(self, model, window, state):
         self.steps += 1
         if self.killed and self.steps == KILLED_AT:
-            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+            die()
         self.drawn.append(torch.rand(()).item())
         value, state = language_model_loss(model, window, state)
         return value, map_state(Tensor.detach, state)
@@ -190,13 +216,23 @@ def with_dropout(folder, what, victim):
     fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
     fabric.launch()
     model = language_model(dropout=0.3)
-    loss = Noted(what == "killed" and fabric.global_rank == victim)
+    is_victim = fabric.global_rank == victim
+    loss = Noted(what == "killed" and is_victim)
+
+    def validate(model):
+        if what == "killed while validating":
+            if is_victim:
+                die()
+            time.sleep(12)  # Fabric looks every 5 seconds who is still there
+        return {}
+
     training = train(
         model,
         ContiguousWindows(TOKENS, 5, 9),
         loss=loss,
         steps=STEPS,
         optimizer=torch.optim.Adam(model.parameters(), 0.01),
+        validate=validate,
         every=EVERY,
         checkpoint=folder / "run.pt",
         seed=6,

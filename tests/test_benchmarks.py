@@ -1,5 +1,6 @@
 """The comparisons of speed compare like with like, and their page is that of the results."""
 
+import inspect
 import json
 import platform
 import runpy
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import book
 import building
 import checkpointing
 import gradients
@@ -20,6 +22,7 @@ import page
 import recorded
 from in_turn import in_turn
 from unrolled.layers import GRU, LSTM, RNN
+from unrolled.runs import load
 from unrolled.runs.registry import rounded
 from unrolled.runs.turns import timed_turns
 
@@ -68,13 +71,13 @@ def test_timing_is_in_turn_and_compares_with_the_first(clock):
         rounds=3,
         shortest=0,
     )
-    assert called == ["short", "long"] * 4  # once to warm up, then three rounds
-    assert timings["short"] == (4000, 1, 1, 1)
-    assert timings["long"] == (12000, 3, 3, 3)
+    assert called == ["short", "long"] * 5  # two rounds before the three that count
+    assert timings["short"] == (5000, 1, 1, 1)
+    assert timings["long"] == (15000, 3, 3, 3)
 
 
 def test_ratios_are_those_of_the_rounds_with_their_quartiles(clock):
-    taken = iter([9.0, 1.0, 2.0, 3.0, 4.0, 5.0])  # the first one warms up
+    taken = iter([9.0, 9.0, 1.0, 2.0, 3.0, 4.0, 5.0])  # the first two do not count
     calls = {"first": lambda: clock.__setitem__(0, clock[0] + 1)}
     calls["second"] = lambda: clock.__setitem__(0, clock[0] + next(taken))
     assert in_turn(calls, rounds=5, shortest=0)["second"] == (3000, 3, 2, 4)
@@ -88,14 +91,31 @@ def test_short_calls_are_repeated_and_timed_each(clock):
         clock[0] += 0.004
 
     timings = in_turn({"one": work}, rounds=3, shortest=0.02)
-    assert len(called) == 1 + 3 * 5
+    assert len(called) == 2 + 3 * 5
     assert timings["one"].milliseconds == pytest.approx(4)
+
+
+def test_a_short_call_is_repeated_beside_a_long_one_as_well(clock):
+    called = []
+
+    def work(name, seconds):
+        called.append(name)
+        first = called.count(name) == 1  # which makes what is kept
+        clock[0] += 1.0 if first else seconds
+
+    timings = in_turn(
+        {"long": lambda: work("long", 0.02), "short": lambda: work("short", 0.004)},
+        rounds=2,
+        shortest=0.02,
+    )
+    assert called == ["long", "short"] * 2 + (["long"] + ["short"] * 5) * 2
+    assert timings["short"] == pytest.approx((4, 0.2, 0.2, 0.2))
 
 
 def test_the_number_of_threads_is_that_of_the_contenders_alone():
     before, seen = torch.get_num_threads(), []
     in_turn({"one": lambda: seen.append(torch.get_num_threads())}, rounds=2, threads=2, shortest=0)
-    assert seen == [2, 2, 2]
+    assert seen == [2] * 4
     assert torch.get_num_threads() == before
 
 
@@ -178,9 +198,17 @@ def test_every_layer_is_trained_on_the_length():
 @given(st.floats(0, 3), st.floats(0.1, 10))
 def test_an_exponent_is_that_of_the_power(power, factor):
     costs = {length: factor * length**power for length in lengths.LENGTHS}
-    assert lengths.exponent(costs) == pytest.approx(power, abs=1e-9)
+    assert lengths.power(costs) == pytest.approx((power, 1), abs=1e-9)
     rows = [{"length": length, "a": {"milliseconds": cost}} for length, cost in costs.items()]
-    assert list(lengths.exponents(rows, "a").values()) == pytest.approx([power, power], abs=1e-9)
+    for found in lengths.powers(rows, "a").values():
+        assert found == pytest.approx((power, 1), abs=1e-9)
+
+
+@pytest.mark.parametrize("factor", [3.0, 1 / 3])
+def test_the_farthest_point_is_told_as_a_factor(factor):
+    # The line through four points of 1 and one in their middle lies at the fifth root.
+    costs = dict.fromkeys(lengths.LENGTHS[:5], 1.0) | {lengths.LENGTHS[2]: factor}
+    assert lengths.power(costs) == pytest.approx((0, 3 ** (4 / 5)))
 
 
 def test_exponents_are_of_two_halves():
@@ -188,7 +216,8 @@ def test_exponents_are_of_two_halves():
         {"length": length, "a": {"milliseconds": max(1.0, (length / 1024) ** 2)}}
         for length in lengths.LENGTHS
     ]
-    assert lengths.exponents(rows, "a") == pytest.approx({"short": 0, "long": 2})
+    short, long = lengths.powers(rows, "a").values()
+    assert (*short, *long) == pytest.approx((0, 1, 2, 1))
 
 
 # --- What is written -----------------------------------------------------------------------------
@@ -232,6 +261,64 @@ def test_what_the_page_says_without_a_number_holds():
         assert row["by hand"]["bytes"] > row["autograd"]["bytes"]
     whole, *parts = RESULTS["checkpointing"]["rows"]
     assert all(row["bytes"] < whole["bytes"] for row in parts)
+    assert all(row["ratio"] > 4 / 3 for row in parts)  # more than a second forward pass
+
+
+def test_what_the_page_says_of_rounds_is_what_is_done():
+    text = page.TEXT.read_text(encoding="utf-8")
+    assert "seven rounds (five from 2,048 steps on)" in text
+    assert inspect.signature(in_turn).parameters["rounds"].default == 7
+    assert {n: 7 if n < 2048 else 5 for n in lengths.LENGTHS} == lengths.ROUNDS
+
+
+def test_what_the_page_says_of_the_course_is_what_was_recorded():
+    text = page.TEXT.read_text(encoding="utf-8")
+    assert "noted six times on the way" in text
+    assert "40 s may stand for less" in text
+    (results,) = load("15-equal-time")["results"].values()
+    for models in results.values():
+        for name, one in models.items():
+            if name != "seconds":
+                seconds = [at["seconds"] for at in one["course"]]
+                assert (len(seconds), round(seconds[0])) == (6, 40)
+
+
+def test_the_limits_on_the_page_are_those_that_are_enforced():
+    root = BENCHMARKS.parent
+    gates = (root / "tests" / "site" / "gates.py").read_text(encoding="utf-8")
+    assert "PAGE_BYTES = 1_500_000" in gates
+    text = page.TEXT.read_text(encoding="utf-8")
+    assert "`make test` refuses a page of more than 1.5 MB" in text
+    assert f"the build stops a cell after {book.SECONDS} seconds" in text
+
+
+def test_growth_that_is_not_slower_at_first_is_told():
+    rows = [
+        {"length": length}
+        | {
+            name: {"milliseconds": 1.0 + (length / 1024) ** 2, "ratio": 1, "low": 1, "high": 1}
+            for name in lengths.layers()
+        }
+        for length in lengths.LENGTHS
+    ]
+    assert page.of_lengths(rows)["slower_at_first"] == "all of them"
+    for row in rows:
+        row["attention"]["milliseconds"] = 1.0
+        row["torch.nn.GRU"]["milliseconds"] = min(1024, row["length"])
+    assert page.of_lengths(rows)["slower_at_first"] == "all but torch.nn.GRU and attention"
+
+
+def test_the_number_that_was_changed_is_named():
+    timing = {"milliseconds": 1, "ratio": 1, "low": 1, "high": 1}
+    row = comparison.Case("GRU", "forward", width=512)._asdict()
+    row |= dict.fromkeys(("torch.nn", "ours", "loop"), timing)
+    assert page._layer(row)[0] == "GRU, 64, units **512**, 32"
+
+
+def test_how_long_all_takes_is_told_where_it_was_noted():
+    noted = {name: {"seconds": 100} for name in page.PARTS}
+    assert page.duration(noted) == ", in about 10 minutes"
+    assert page.duration(noted | {"layers": {}}) == ""
 
 
 def test_numbers_are_written_with_their_spread():
@@ -253,7 +340,7 @@ def test_numbers_are_written_with_their_spread():
 )
 def test_from_where_on_the_scan_is_faster(scan, words):
     rows = [
-        {"length": length, "a": {"milliseconds": 2}, "MinGRU, a scan": {"milliseconds": one}}
+        {"length": length, "a": {"ratio": 2}, "MinGRU, a scan": {"ratio": one}}
         for length, one in zip((64, 128, 256), scan, strict=True)
     ]
     assert page.crossing(rows, "a") == words
@@ -306,6 +393,29 @@ def test_one_section_is_measured_alone(command, tmp_path, capsys):
     assert found["recorded"]["versions"]["python"] == platform.python_version()
     assert (tmp_path / "speed.md").read_text(encoding="utf-8") == page.page(found)
     assert "recorded, " in capsys.readouterr().out
+
+
+def test_who_stops_keeps_what_was_measured(command, tmp_path, monkeypatch):
+    def interrupted():
+        yield {"one": 1}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(building, "measure", interrupted)
+    monkeypatch.setattr(recorded, "measure", lambda: iter([{"one": 1}]))
+    with pytest.raises(KeyboardInterrupt):
+        command(["recorded", "building"])
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["recorded"]["rows"] == [{"one": 1}]
+    assert found["recorded"]["seconds"] == 0
+    assert found["building"] == RESULTS["building"]
+
+
+def test_without_all_sections_there_is_no_page(command, tmp_path, capsys):
+    (tmp_path / "results.json").unlink()
+    assert command(["recorded"]) == 1
+    assert "python benchmarks layers gradients checkpointing" in capsys.readouterr().out
+    assert "rows" in json.loads((tmp_path / "results.json").read_text())["recorded"]
+    assert not (tmp_path / "speed.md").exists()
 
 
 def test_an_unknown_section_is_answered_with_the_known_ones(command, tmp_path, capsys):

@@ -10,6 +10,8 @@ from contextlib import suppress
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from torch import distributed
 
 import many
 from unrolled import checkpoints, data
@@ -42,18 +44,26 @@ def start(what, folder, *, victim=-1, launcher=()):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def started(tmp_path_factory):
     """What the cases end with, started as the command line starts them."""
     folder = tmp_path_factory.mktemp("many")
-    status, said = start("all", folder)
-    assert status == 0, said
-    assert said.count("99-many-cases") == 1  # the second process prints nothing
-    return folder
+    return folder, *start("all", folder)
+
+
+@pytest.fixture(scope="module")
+def folder(started):
+    return started[0]
 
 
 @pytest.fixture(scope="module")
 def processes(folder):
     return [torch.load(folder / f"process{rank}.pt") for rank in (0, 1)]
+
+
+def test_two_processes_train_every_case(started):
+    _, status, said = started
+    assert status == 0, said
+    assert said.count("99-many-cases") == 1  # the second process prints nothing
 
 
 def same(found, expected, **tolerance):
@@ -114,8 +124,8 @@ def test_the_command_line_records_it_once(folder):
 
 def test_the_command_line_refuses_numbers_that_are_none(capsys):
     with pytest.raises(SystemExit):
-        main(["train", "03-order", "--devices", "0"])
-    assert "devices" in capsys.readouterr().err
+        main(["train", "03-clipping", "--devices", "0"])
+    assert "error: devices is 0" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +169,13 @@ def test_the_first_process_killed_ends_the_second_too(tmp_path):
     assert "process 1 of 2 lost another one, which was killed or failed" in said
 
 
+@pytest.mark.slow
+def test_who_is_ended_while_it_validates_is_told_why(tmp_path):
+    status, said = start("killed while validating", tmp_path, victim=1)
+    assert status == -signal.SIGKILL
+    assert "terminated with code -9" in said
+
+
 # --- The script of the page -----------------------------------------------------------------------
 
 
@@ -169,7 +186,7 @@ def test_the_script_of_the_page_trains_a_translator(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(data, "translation_pairs", lambda name: SplitPairs(few, few, few))
     monkeypatch.chdir(tmp_path)
     changes = {'devices=8, strategy="ddp"': 'devices=1, accelerator="cpu"'}
-    changes |= {"STEPS = 600": "STEPS = 3", "2000": "30", "128": "4", "256": "8"}
+    changes |= {"STEPS = 587": "STEPS = 3", "2000": "30", "128": "4", "256": "8"}
     for old, new in changes.items():
         assert old in script
         script = script.replace(old, new)
@@ -193,6 +210,40 @@ def test_numbers_of_processes_that_are_none(numbers):
         launch(*numbers)
 
 
+@pytest.fixture
+def not_launched(monkeypatch):
+    """Fabrics that are made and not launched."""
+    found = []
+    monkeypatch.setattr(Fabric, "launch", lambda fabric: found.append(fabric))
+    monkeypatch.setattr("unrolled.processes._launched", None)  # puts it back afterwards
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    return found
+
+
+def test_where_there_is_only_the_gpu_of_a_mac_processes_share_the_processor(
+    not_launched, monkeypatch
+):
+    mac = "lightning_fabric.accelerators.mps.MPSAccelerator.is_available"
+    monkeypatch.setattr(mac, lambda: True)
+    launch(2, 1)
+    assert launched() is not_launched[0]
+    assert launched().device.type == "cpu"
+
+
+def test_machines_that_cannot_find_each_other_are_refused(not_launched, monkeypatch, capsys):
+    for name in ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit):
+        main(["train", "03-clipping", "--devices", "1", "--nodes", "2"])
+    said = " ".join(capsys.readouterr().err.split())
+    assert "2 machines need to find each other, and MASTER_ADDR, MASTER_PORT, NODE_RANK" in said
+    assert not_launched == []
+    for name in ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "0")
+    launch(1, 2)
+    assert len(not_launched) == 1
+
+
 class Third:
     """A Fabric of three processes, as the third sees it."""
 
@@ -214,3 +265,25 @@ def test_a_process_weighs_as_its_rows_do(rows, weight):
 def test_a_batch_without_tensors_is_refused():
     with pytest.raises(ValueError, match="its tensors have no rows"):
         Processes(Third()).part([1, 2])
+
+
+def test_a_state_whose_first_dimension_is_not_the_batch_is_refused():
+    state = torch.ones(1, 7, 4), torch.ones(1, 7, 4)  # as torch.nn.LSTM has it: layers first
+    with pytest.raises(ValueError, match=r"a state of shape \(1, 7, 4\) .* expected 2 rows"):
+        Processes(Third()).joined(state, torch.ones(7, 3))
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("[gloo/transport/tcp/pair.cc:538] Connection closed by peer"), True),
+        (distributed.DistNetworkError("Failed to recv, got 0 bytes"), True),
+        (distributed.DistStoreError("wait timeout after 300000ms"), True),
+        (RuntimeError("cannot restore the picture"), False),
+        (distributed.DistBackendError("NCCL error: Duplicate GPU detected"), False),
+    ],
+)
+def test_only_a_lost_connection_means_that_another_process_is_gone(error, lost):
+    with pytest.raises(RuntimeError) as raised, Processes(Third()).together():
+        raise error
+    assert str(raised.value).startswith("process 2 of 3 lost another one") == lost

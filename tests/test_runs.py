@@ -5,10 +5,12 @@ import json
 
 import pytest
 import torch
+from torch import nn
 
 from unrolled.__main__ import main
 from unrolled.data import d2l
 from unrolled.runs import load, record, registry
+from unrolled.runs.recipe import train_with_adam
 
 FOUND = registry.experiments()
 #: Experiments on a file that has to be downloaded.
@@ -139,6 +141,22 @@ def test_command_line_records_and_lists(toy, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main(["train", "nothing"])
     assert "invalid choice: 'nothing'" in capsys.readouterr().err
+
+
+def test_a_model_is_on_the_processor_when_it_has_been_trained(monkeypatch):
+    model, moved = nn.Linear(1, 1), []
+    monkeypatch.setattr(model, "cpu", lambda: moved.append(len(losses)))
+    losses = []
+    training = train_with_adam(
+        model,
+        [torch.ones(2, 1)],
+        loss=lambda model, x, state: (model(x).mean(), None),
+        steps=2,
+        learning_rate=0.1,
+    )
+    for loss in training:
+        losses.append(loss)
+    assert moved == [2]
 
 
 def test_fingerprint_sees_every_number():

@@ -1,7 +1,8 @@
 """What one training step of the translator costs: `python tools/one_step.py [--devices D]`.
 
 The batches hold random tokens, in sentences of the mean length of those of chapter 15. With more
-than one process, the batch is shared by them.
+than one process, the batch is shared by them, and memory is not measured: each holds the gradients
+once more, to send them.
 """
 
 from __future__ import annotations
@@ -96,14 +97,16 @@ def main() -> None:
     fixed = 16 * count_parameters(translator())
     small, large = (peak(pairs) for pairs in BATCHES[:2])
     each = (large - small) / (BATCHES[1] - BATCHES[0])
-    count = operations(BATCHES[0])
-    lines = [f"{fixed / 1e6:.1f} MB, {each / 1e3:.0f} kB a pair, {count} operations a step"]
-    lines += ["| pairs | processes | ms of each | MB of each, estimated | MB of each |"]
-    once(lambda: print("\n".join(lines), flush=True))
+    alone = devices == 1
+    if alone:
+        count = operations(BATCHES[0])
+        print(f"{fixed / 1e6:.1f} MB, {each / 1e3:.0f} kB a pair, {count} operations a step")
+    head = "| pairs | processes | ms of each |" + " MB, estimated | MB |" * alone
+    once(partial(print, head, flush=True))
     for pairs in BATCHES:
-        mine = pairs // devices
         row = [pairs, devices, f"{1000 * median(times(pairs)):.0f}"]
-        row += [f"{(fixed + each * mine) / 1e6:.0f}", f"{peak(mine) / 1e6:.0f}"]
+        if alone:
+            row += [f"{(fixed + each * pairs) / 1e6:.0f}", f"{peak(pairs) / 1e6:.0f}"]
         once(partial(print, "|", " | ".join(map(str, row)), "|", flush=True))
 
 

@@ -9,6 +9,7 @@ loss is a mean over the targets that count, of which one process may hold more t
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.utilities import move_data_to_device
 from lightning_fabric.utilities.apply_func import apply_to_collection
 from torch import Tensor, distributed, nn
 
@@ -37,19 +40,30 @@ def launch(devices: int, nodes: int) -> None:
     Parameters
     ----------
     devices
-        Processes a node: one for each GPU, or where there is none, on the processor.
+        Processes a node: one for each GPU of NVIDIA, or where there is none, on the processor.
     nodes
-        Machines. On each the same command is started.
+        Machines. On each the same command is started, by ``torchrun`` or with ``NODE_RANK``,
+        ``MASTER_ADDR`` and ``MASTER_PORT`` set.
 
     Raises
     ------
     ValueError
-        If a number is below 1.
+        If a number is below 1, or several machines are not told how to find each other.
     """
     global _launched
     check_whole(devices=devices, nodes=nodes)
-    _launched = Fabric(devices=devices, num_nodes=nodes, strategy="ddp")
-    _launched.launch()
+    where = "cuda" if torch.cuda.is_available() else "cpu"  # the GPU of a Mac cannot be shared
+    fabric = Fabric(accelerator=where, devices=devices, num_nodes=nodes, strategy="ddp")
+    needed = {"NODE_RANK", "MASTER_ADDR", "MASTER_PORT"}
+    alone = isinstance(fabric.strategy.cluster_environment, LightningEnvironment)
+    if nodes > 1 and alone and (missing := sorted(needed - os.environ.keys())):
+        raise ValueError(
+            f"{nodes} machines need to find each other, and {', '.join(missing)} are not set; "
+            "start with torchrun, or set on each machine NODE_RANK (0, 1, ...), and the address "
+            "and a free port of the first"
+        )
+    fabric.launch()
+    _launched = fabric
 
 
 def launched() -> Fabric | None:
@@ -123,15 +137,21 @@ class Processes:
         def of_all(model: nn.Module, batch: Any, state: State | None) -> tuple[Tensor, Any]:
             part, weight = self.part(batch)
             device = self.fabric.device
+            if state is not None and self._idle(batch):  # all know it, so all come to the exchange
+                whole = move_data_to_device(self.joined(state, batch), device)
+                state = state if weight else whole
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(hash((seed, len(history.losses), self.this)))
                 returned = loss(model, part, state)
             if not isinstance(returned, tuple) or not isinstance(returned[0], Tensor):
                 return returned  # for the loop to refuse
-            value = returned[0] * weight
+            value, *states = returned
+            if not weight:  # it has read all rows
+                states = [each if each is None else map_state(self.rows, each) for each in states]
+            value = value * weight
             with torch.no_grad():
                 value.copy_(self.fabric.all_reduce(value.detach(), reduce_op="mean"))
-            return value, *returned[1:]
+            return value, *states
 
         return of_all
 
@@ -139,7 +159,18 @@ class Processes:
         """Put together the states that the processes carry, each for its rows of the batch."""
         if self.count == 1 or state is None:
             return state
-        states = self._gather(map_state(Tensor.cpu, state))
+        mine = len(self.rows(torch.arange(self._rows(batch))))
+
+        def checked(part: Tensor) -> Tensor:
+            if part.shape[:1] != (mine,):
+                raise ValueError(
+                    f"a state of shape {tuple(part.shape)} cannot be joined with those of other "
+                    f"processes; expected {mine} rows, as many as this process has of the batch: "
+                    "batch comes first"
+                )
+            return part.cpu()
+
+        states = self._gather(map_state(checked, state))
         # Processes without a row of their own come last.
         return map_state(lambda *parts: torch.cat(parts)[: self._rows(batch)], *states)
 
@@ -158,13 +189,24 @@ class Processes:
         try:
             yield
         except RuntimeError as error:
-            if self.count == 1 or not _LOST.search(str(error)):
+            lost = isinstance(error, distributed.DistNetworkError | distributed.DistStoreError)
+            if self.count == 1 or not (lost or _LOST.search(str(error))):
                 raise
             raise RuntimeError(
                 f"process {self.this} of {self.count} lost another one, which was killed or failed "
                 "(then it says why); none can go on without it. Start all again: with a "
                 "checkpoint, they go on from there"
             ) from error
+
+    def _idle(self, batch: Any) -> bool:
+        """Tell whether some process has rows of a batch, but none that counts."""
+        parts = (
+            apply_to_collection(
+                batch, Tensor, lambda tensor, rank=rank: tensor.tensor_split(self.count)[rank]
+            )
+            for rank in range(min(self.count, self._rows(batch)))
+        )
+        return any(getattr(part, "weight", 1) == 0 for part in parts)
 
     def _gather(self, own: T) -> list[T]:
         found: list[Any] = [None] * self.count
@@ -183,5 +225,5 @@ class Processes:
         return shapes.pop()[0]
 
 
-# What gloo, NCCL and the store say when the other end of a connection is gone.
-_LOST = re.compile("closed by peer|reset by peer|broken pipe|timed? ?out|NCCL|gloo|store", re.I)
+# What gloo and NCCL say when the other end of a connection is gone.
+_LOST = re.compile(r"closed by peer|reset by peer|broken pipe|timed? ?out|\bgloo\b", re.I)

@@ -36,6 +36,8 @@ Validate = Callable[[nn.Module], Mapping[str, float]]
 
 # Fabric tells of the hardware that it finds; a training in a page prints nothing.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+# But not that it ends this process because another one is gone.
+logging.getLogger("lightning_fabric.strategies.launchers.subprocess_script").setLevel(logging.INFO)
 
 
 def train(
@@ -146,8 +148,9 @@ def fit(
         Steps between two validations, and between two checkpoints.
     checkpoint
         File that keeps the run, written every ``every`` steps and after the last. Called again with
-        the same arguments, a run that was killed goes on from there and ends with the same weights,
-        bit for bit; a run that had ended gives its history and weights at once; one that is asked
+        the same arguments, a run that was killed goes on from there and ends with the same weights
+        (on processors bit for bit; GPUs add some sums up in another order each time); a run that
+        had ended gives its history and weights at once; one that is asked
         for more steps goes on.
     seed
         Given to ``torch.manual_seed`` at the start. Batches and dropout draw from that generator,

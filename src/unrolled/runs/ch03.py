@@ -279,7 +279,7 @@ def time_machine(
         every=every,
         seed=seed,
     )
-    model.eval()
+    model.cpu().eval()
     generator = torch.Generator().manual_seed(seed)
     return {name: [value for _, value in values] for name, values in history.validation.items()} | {
         "sample": write(model, text.vocab, "time traveller ", 120, generator=generator)[0]

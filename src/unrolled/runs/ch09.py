@@ -146,7 +146,7 @@ def learn(
                 break
     except FloatingPointError:
         return found | {"diverged": True, "steps": len(losses)}
-    return found | {"unseen": score(model, next(iter(unseen)))}
+    return found | {"unseen": score(model.cpu(), next(iter(unseen)))}
 
 
 def climb(
@@ -432,6 +432,7 @@ def clipping(
             losses.append(loss)
     except FloatingPointError:
         return {"diverged": True, "steps": len(losses)}
-    found = {"loss": fmean(losses[-RECENT:]), "unseen": score(model, next(iter(unseen)))}
+    unseen_score = score(model.cpu(), next(iter(unseen)))
+    found = {"loss": fmean(losses[-RECENT:]), "unseen": unseen_score}
     turned = {"cosine": fmean(cosines)} if cosines else {}
     return {"diverged": False, "steps": steps} | found | turned

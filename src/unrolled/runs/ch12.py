@@ -386,7 +386,7 @@ def train_deep(
         "diverged": False,
         "bits": {str(step): bits_per_character(n) for step, n in history.validation["nats"]},
         "spread before": before,
-        "spread": spread(model, unseen.inputs[:, :100]),
+        "spread": spread(model.cpu(), unseen.inputs[:, :100]),
         "units": model.layer.output_size,
         "parameters": count_parameters(model),
     }
@@ -575,7 +575,7 @@ def two_stages(
             break
     seconds = process_time() - begin
     with torch.no_grad():
-        right = accuracy(model(unseen.inputs)[0], unseen.targets, unseen.mask)
+        right = accuracy(model.cpu()(unseen.inputs)[0], unseen.targets, unseen.mask)
     return {
         "learnt": fmean(losses[-RECENT:]) < 0.1,
         "steps": len(losses),

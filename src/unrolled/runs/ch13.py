@@ -440,7 +440,7 @@ def learn(
         every=every,
         seed=seed,
     )
-    model.eval()
+    model.cpu().eval()
     steps_measured = [step for step, _ in history.validation["exact"]]
     columns = [[value for _, value in line] for line in history.validation.values()]
     curve = [list(row) for row in zip(steps_measured, *columns, strict=True)]

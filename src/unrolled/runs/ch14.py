@@ -759,7 +759,7 @@ def lengths(
     )
     seconds = process_time() - begin
     return {
-        "exact": by_length(model, problem),
+        "exact": by_length(model.cpu(), problem),
         "seconds of training": seconds,
         "parameters": count_parameters(model),
     }

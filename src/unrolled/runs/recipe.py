@@ -20,15 +20,17 @@ def train_with_adam(
 ) -> Generator[float, None, History]:
     """Train with Adam, at a learning rate that falls to zero along a cosine.
 
+    At the end the model is on the processor, wherever it was trained.
+
     ``options`` are those of :func:`unrolled.training.train`.
     """
     optimiser = Adam(model.parameters(), learning_rate)
     schedule = CosineAnnealingLR(optimiser, steps)
-    return (
-        yield from train(
-            model, batches, steps=steps, optimizer=optimiser, scheduler=schedule, **options
-        )
+    history = yield from train(
+        model, batches, steps=steps, optimizer=optimiser, scheduler=schedule, **options
     )
+    model.cpu()  # where the tensors are that it is measured with
+    return history
 
 
 def count_parameters(model: nn.Module) -> int:
