@@ -179,7 +179,7 @@ def of_lengths(rows: Rows) -> dict[str, str]:
         "times": table(("steps, ms", *names), each),
         "ratios": table(("steps", *names[1:]), ratios),
         "exponents": table(header, grown),
-        "slower_at_first": f"all but {' and '.join(faster)}" if faster else "all of them",
+        "slower_at_first": f"all but these: {'; '.join(faster)}" if faster else "all of them",
     }
     for name in ("GRU, a loop", "torch.nn.GRU", "attention", "attention, fused"):
         found[name.replace(".", "_").replace(", ", "_").replace(" ", "_")] = crossing(rows, name)

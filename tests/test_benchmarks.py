@@ -305,7 +305,7 @@ def test_growth_that_is_not_slower_at_first_is_told():
     for row in rows:
         row["attention"]["milliseconds"] = 1.0
         row["torch.nn.GRU"]["milliseconds"] = min(1024, row["length"])
-    assert page.of_lengths(rows)["slower_at_first"] == "all but torch.nn.GRU and attention"
+    assert page.of_lengths(rows)["slower_at_first"] == "all but these: torch.nn.GRU; attention"
 
 
 def test_the_number_that_was_changed_is_named():
